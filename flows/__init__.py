@@ -1,0 +1,1 @@
+"""One module per stage of the pipeline: it reads files, calls ``toto_core``, writes files."""

@@ -1,0 +1,24 @@
+"""Where each stage's files lie, relative to the project's root. Mirrors ``dvc.yaml``."""
+
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+
+SERIES = Path("data/series")
+VALID = Path("data/valid")
+QUARANTINE = Path("data/quarantine")
+SPLITS = Path("data/splits.json")
+CORPUS = Path("data/corpus")
+FORECASTS = Path("data/forecasts")
+LOSSES = Path("data/losses.parquet")
+
+CANDIDATE = Path("models/candidate")
+CHECKPOINTS = Path("models/checkpoints")
+REGISTRY = Path("models/registry")
+LEDGER = Path("registry")
+
+METRICS = Path("reports/metrics")
+PLOTS = Path("reports/plots")
+REPORT = Path("reports/index.html")
+
+RUNS = Path("runs")

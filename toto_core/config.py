@@ -1,0 +1,249 @@
+"""The typed form of ``params.yaml``: every value of a run, with the range it may have."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from toto_core.errors import ConfigError
+
+PATCH_SIZE = 32
+
+Share = Annotated[float, Field(ge=0, le=1)]
+PositiveShare = Annotated[float, Field(gt=0, le=1)]
+OpenShare = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Section(BaseModel):
+    """A section of ``params.yaml``: immutable, complete, without unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DemoParams(Section):
+    """The simulated cloud fleet."""
+
+    num_services: PositiveInt
+    num_days: PositiveInt
+    freq: str
+
+
+class IngestParams(Section):
+    """Where the series come from and what their columns are."""
+
+    source: Literal["demo", "files"]
+    paths: tuple[str, ...]
+    layout: Literal["auto", "long", "wide", "per_file", "gluonts"]
+    item_id: str | None
+    timestamp: str | None
+    targets: tuple[str, ...]
+    past_covariates: tuple[str, ...]
+    known_covariates: tuple[str, ...]
+    freq: str | None
+    timezone: str
+    group_pattern: str | None
+    demo: DemoParams
+
+    @model_validator(mode="after")
+    def _files_need_paths(self) -> "IngestParams":
+        if self.source == "files" and not self.paths:
+            raise ValueError("paths = [], at least one path where source is files; name your files")
+        return self
+
+
+class OhlcColumns(Section):
+    """The variates that form a price bar."""
+
+    open: str
+    high: str
+    low: str
+    close: str
+    volume: str | None = None
+
+
+class ValidateParams(Section):
+    """What a row and a series must satisfy."""
+
+    min_length: PositiveInt
+    max_missing_share: Share
+    max_irregular_share: Share
+    bounds: Mapping[str, tuple[float, float]]
+    ohlc: OhlcColumns | None
+    drop_last: NonNegativeInt
+    max_quarantined: Share
+
+
+class SplitParams(Section):
+    """Cut-offs, origins, held-out groups and folds."""
+
+    prediction_length: PositiveInt
+    stride: PositiveInt
+    num_test_origins: PositiveInt
+    num_validation_origins: PositiveInt
+    test_end: AwareDatetime | None
+    min_context: PositiveInt
+    held_out_share: OpenShare
+    num_folds: PositiveInt
+
+
+class FamilyWeights(Section):
+    """How often each synthetic family is drawn."""
+
+    trend_season: NonNegativeFloat
+    autoregressive: NonNegativeFloat
+    shifts_spikes: NonNegativeFloat
+    intermittent: NonNegativeFloat
+
+
+class AugmentParams(Section):
+    """The training corpus: real and synthetic series and their mixture."""
+
+    synthetic_share: Share
+    num_synthetic: NonNegativeInt
+    synthetic_length: PositiveInt
+    families: FamilyWeights
+    size_exponent: Share
+
+
+class ModelParams(Section):
+    """The network's size and what it sees."""
+
+    size: str
+    context_length: Annotated[int, Field(ge=2 * PATCH_SIZE, multiple_of=PATCH_SIZE)]
+
+
+class TrainParams(Section):
+    """Optimisation, masking, on-the-fly augmentation, validation and checkpoints."""
+
+    max_steps: PositiveInt
+    batch_size: PositiveInt
+    num_variates: PositiveInt
+    accumulation: PositiveInt
+    lr: PositiveFloat
+    beta1: OpenShare
+    beta2: OpenShare
+    eps: PositiveFloat
+    weight_decay: NonNegativeFloat
+    warmup_share: Share
+    decay_share: Share
+    max_grad_norm: PositiveFloat
+    loss_scale: PositiveFloat
+    ema_decay: OpenShare
+    precision: Literal["auto", "float32", "bfloat16"]
+    max_span: PositiveInt
+    max_mask_rate: Share
+    noise_std: NonNegativeFloat
+    time_mask_probability: Share
+    validate_every: PositiveInt
+    patience: PositiveInt
+    keep_best: PositiveInt
+    checkpoint_interval_s: NonNegativeFloat
+
+
+class CrossvalParams(Section):
+    """The budget of each rolling refit."""
+
+    max_steps: PositiveInt
+
+
+class EvaluateParams(Section):
+    """Baselines and forecasting of the test period."""
+
+    seasonality: PositiveInt | None
+    naive_window: PositiveInt
+    batch_size: PositiveInt
+
+
+class RegisterParams(Section):
+    """The thresholds of the registration gate (docs/evaluation.md)."""
+
+    margin: OpenShare
+    alpha: Annotated[float, Field(gt=0, lt=0.5)]
+    min_origins: PositiveInt
+    min_fold_wins: Annotated[int, Field(ge=0, le=5)]
+    max_fold_loss: NonNegativeFloat
+    min_item_wins: Share
+    max_group_loss: NonNegativeFloat
+    coverage: tuple[Share, Share]
+    max_coverage_error: PositiveShare
+    max_attempts: PositiveInt
+    licences: Mapping[str, str]
+
+
+class Params(Section):
+    """The whole of ``params.yaml``."""
+
+    seed: NonNegativeInt
+    ingest: IngestParams
+    validate_: ValidateParams = Field(alias="validate")
+    split: SplitParams
+    augment: AugmentParams
+    model: ModelParams
+    train: TrainParams
+    crossval: CrossvalParams
+    evaluate: EvaluateParams
+    register_: RegisterParams = Field(alias="register")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as DVC reads it: 1e-3 is a number, with or without a point."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)[eE][-+]?\d+$"),
+    list("-+0123456789."),
+)
+
+
+def load_params(path: Path) -> Params:
+    """
+    Read and check ``params.yaml``.
+
+    Raises:
+        ConfigError: one line for each fault of the file: key, value found, what is allowed.
+    """
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path}: not found, a file is needed; run from the project's root"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {' '.join(str(error).split())}; mend the YAML") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: {type(values).__name__}, a mapping of sections is needed")
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_faults(path, error))) from None
+
+
+def _faults(path: Path, error: ValidationError) -> list[str]:
+    lines = []
+    for fault in error.errors():
+        key = ".".join(str(part) for part in fault["loc"])
+        message = fault["msg"][0].lower() + fault["msg"][1:]
+        if fault["type"] == "missing":
+            lines.append(f"{path}: {key} is missing, it must be given; add it")
+        elif fault["type"] == "extra_forbidden":
+            lines.append(
+                f"{path}: {key} is unknown, no such key exists; remove it or mend its name"
+            )
+        else:
+            lines.append(f"{path}: {key} = {fault['input']!r}, {message}; change it")
+    return lines

@@ -1,0 +1,1 @@
+"""Series data: reading, validating, splitting and packing it."""

@@ -1,0 +1,1 @@
+"""Metrics, baselines, significance tests and the registration gate. Never imports torch."""

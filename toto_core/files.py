@@ -1,0 +1,60 @@
+"""Writing files so that a reader never sees half of one."""
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """
+    Yield a temporary sibling of ``path``, moved over ``path`` once the block has succeeded.
+
+    The sibling may become a file or a directory. It is removed when the block raises; an
+    existing ``path`` then stays as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    _remove(temporary)
+    try:
+        yield temporary
+        _sync(temporary)
+        if path.is_dir():
+            shutil.rmtree(path)
+        temporary.replace(path)
+    finally:
+        _remove(temporary)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write ``value`` as JSON with sorted keys; NaN and infinities become null."""
+    text = json.dumps(_finite(value), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    with writing(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, dict):
+        return {str(key): _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
+        with file.open("rb") as handle:
+            os.fsync(handle.fileno())

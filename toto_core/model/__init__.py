@@ -1,0 +1,1 @@
+"""The Toto 2.0 network."""

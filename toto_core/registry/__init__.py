@@ -1,0 +1,1 @@
+"""Model cards, the promotion ledger and promotion itself."""
