@@ -1,0 +1,230 @@
+"""
+Frequencies of time series: their names, steps, seasons and how one is read off time stamps.
+
+The canonical name is a count and a unit, for example ``5min`` or ``1B``. All times are
+microseconds since 1970 in UTC.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from jaxtyping import Int64
+
+SECOND_US: Final = 1_000_000
+MINUTE_US: Final = 60 * SECOND_US
+HOUR_US: Final = 60 * MINUTE_US
+DAY_US: Final = 24 * HOUR_US
+WEEK_US: Final = 7 * DAY_US
+
+# A business day's nominal step is the one from Monday to Tuesday. Months, quarters and years have
+# their mean length in the Julian calendar (365.25 days).
+UNIT_US: Final = {
+    "us": 1,
+    "ms": 1_000,
+    "s": SECOND_US,
+    "min": MINUTE_US,
+    "h": HOUR_US,
+    "D": DAY_US,
+    "B": DAY_US,
+    "W": WEEK_US,
+    "M": 30 * DAY_US + 7 * DAY_US // 16,
+    "Q": 91 * DAY_US + 5 * DAY_US // 16,
+    "Y": 365 * DAY_US + DAY_US // 4,
+}
+CALENDAR_UNITS: Final = frozenset("BMQY")
+
+# Lengths of the season in units, after GluonTS (gluonts.time_feature.seasonality), but a day's
+# season is the week. Units without one here have no season.
+_SEASONS: Final = {"s": 3600, "min": 1440, "h": 24, "D": 7, "B": 5, "M": 12, "Q": 4}
+
+# A count of the smaller unit that makes one of the larger: 60min is 1h.
+_LARGER: Final = (
+    ("us", 1000, "ms"),
+    ("ms", 1000, "s"),
+    ("s", 60, "min"),
+    ("min", 60, "h"),
+    ("h", 24, "D"),
+    ("D", 7, "W"),
+    ("M", 3, "Q"),
+    ("Q", 4, "Y"),
+)
+
+# Aliases of pandas, GluonTS and Polars. Case matters for "m" (minutes) and "M" (months) only.
+_ALIASES: Final = {
+    **dict.fromkeys(("us", "u"), "us"),
+    **dict.fromkeys(("ms", "l"), "ms"),
+    **dict.fromkeys(("s", "sec"), "s"),
+    **dict.fromkeys(("min", "t"), "min"),
+    **dict.fromkeys(("h", "hour"), "h"),
+    **dict.fromkeys(("d", "day"), "D"),
+    **dict.fromkeys(("b", "c"), "B"),
+    **dict.fromkeys(("w", "week"), "W"),
+    **dict.fromkeys(("mo", "me", "bm", "bme", "bms"), "M"),
+    **dict.fromkeys(("q", "qe", "qs", "bq", "bqe", "bqs"), "Q"),
+    **dict.fromkeys(("y", "ye", "ys", "a", "as", "ba", "bye", "bys", "bas"), "Y"),
+}
+_CASED: Final = {"m": "min", "M": "M", "MS": "M", "ms": "ms", "Ms": "ms", "MIN": "min"}
+_PATTERN: Final = re.compile(r"(\d*)\s*([A-Za-z]+)(?:-[A-Za-z]{3})?")
+
+
+@dataclass(frozen=True)
+class Frequency:
+    """
+    A step between neighbouring time stamps: ``count`` times ``unit``.
+
+    Attributes:
+        count: >= 1.
+        unit: a key of ``UNIT_US``.
+    """
+
+    count: int
+    unit: str
+
+    @property
+    def canonical(self) -> str:
+        """The name stored in tables, for example ``5min``."""
+        return f"{self.count}{self.unit}"
+
+    @property
+    def interval_us(self) -> int:
+        """The nominal step in microseconds; exact unless ``is_calendar``."""
+        return self.count * UNIT_US[self.unit]
+
+    @property
+    def is_calendar(self) -> bool:
+        """Whether steps differ in length: business days, months, quarters, years."""
+        return self.unit in CALENDAR_UNITS
+
+
+def parse_freq(text: str) -> Frequency:
+    """
+    Read a frequency as pandas, GluonTS or Polars write it.
+
+    ``5T``, ``5m`` and ``5min`` are minutes, ``M``, ``ME``, ``MS`` and ``1mo`` are months; anchors
+    as in ``W-SUN`` or ``Q-DEC`` are dropped; 60min becomes 1h, 3M becomes 1Q.
+
+    Raises:
+        ValueError: if the text names no frequency or counts zero of it.
+    """
+    match = _PATTERN.fullmatch(text.strip())
+    name = match[2] if match else ""
+    unit = _CASED.get(name) or _ALIASES.get(name.lower())
+    count = int(match[1] or 1) if match else 0
+    if unit is None or count < 1:
+        raise ValueError(
+            f"freq = {text!r}, a count and one of {', '.join(UNIT_US)} is needed; "
+            "write for example 5min, 1h, 1D, 1B, 1W or 1M"
+        )
+    return normalised(count, unit)
+
+
+def normalised(count: int, unit: str) -> Frequency:
+    """The frequency of ``count`` times ``unit`` in the largest unit that divides it."""
+    for smaller, size, larger in _LARGER:
+        if unit == smaller and count % size == 0:
+            count, unit = count // size, larger
+    return Frequency(count, unit)
+
+
+def default_seasonality(freq: Frequency) -> int:
+    """
+    Steps of the season that a frequency usually has; 1 where none divides into whole steps.
+
+    Source: GluonTS, gluonts.time_feature.seasonality, except that a day's season is the week.
+    """
+    if freq.unit in ("us", "ms"):
+        season, interval = _SEASONS["s"] * SECOND_US, freq.interval_us
+    else:
+        season, interval = _SEASONS.get(freq.unit, 1), freq.count
+    return season // interval if season % interval == 0 else 1
+
+
+def grid(start_us: int, end_us: int, freq: Frequency) -> Int64[np.ndarray, " T"]:
+    """
+    Return the time stamps from ``start_us`` to ``end_us``, the end included if a step meets it.
+
+    Raises:
+        ValueError: for a calendar frequency, whose steps differ.
+    """
+    if freq.is_calendar:
+        raise ValueError(f"freq = {freq.canonical}, a frequency with equal steps is needed")
+    return np.arange(start_us, end_us + 1, freq.interval_us, dtype=np.int64)
+
+
+def infer_freq(timestamps_us: Int64[np.ndarray, " T"]) -> Frequency | None:
+    """
+    Return the frequency that explains the most common step between sorted distinct time stamps.
+
+    Gaps, duplicates and daylight-saving shifts are outvoted. Steps between the same day of two
+    months count as months. Daily steps that never touch two neighbouring days of the week are
+    business days. Where no step is common (a jittering clock), the median step is rounded to the
+    nearest usual one. None with fewer than two distinct time stamps.
+    """
+    times = np.unique(timestamps_us)
+    if len(times) < 2:
+        return None
+    steps = np.diff(times)
+    keys = _month_steps(times, steps)
+    values, counts = np.unique(keys, return_counts=True)
+    # Of equally common steps the shortest wins, as a gap is longer than the step; month keys are
+    # negative, so order by length.
+    lengths = np.where(values < 0, -values * UNIT_US["M"], values)
+    best = np.lexsort((lengths, -counts))[0]
+    weekdays = np.unique((times // DAY_US + 3) % 7)
+    return frequency_of_step(
+        int(values[best]),
+        share=float(counts[best] / len(steps)),
+        median_us=float(np.median(steps)),
+        num_weekdays=len(weekdays),
+        spans_weekend=bool((steps > 2 * DAY_US).any()),
+    )
+
+
+# Below this share of the steps, the most common one is a coincidence of a jittering clock.
+MIN_COMMON_SHARE: Final = 0.2
+# Steps that clocks are set to; a jittering one is taken for the nearest on a logarithmic scale.
+_USUAL_US: Final = np.array(
+    [n * SECOND_US for n in (1, 2, 5, 10, 15, 20, 30)]
+    + [n * MINUTE_US for n in (1, 2, 5, 10, 15, 20, 30)]
+    + [n * HOUR_US for n in (1, 2, 3, 4, 6, 8, 12)]
+    + [DAY_US, WEEK_US],
+)
+
+
+def frequency_of_step(
+    step: int, *, share: float, median_us: float, num_weekdays: int, spans_weekend: bool
+) -> Frequency:
+    """
+    Name the frequency of a series from facts about its steps, as ``infer_freq`` gathers them.
+
+    Args:
+        step: the most common step, > 0 in microseconds or < 0 in months.
+        share: of the steps that are this one, 0 to 1.
+        median_us: the median step in microseconds, > 0.
+        num_weekdays: different days of the week among the time stamps, 1 to 7.
+        spans_weekend: whether a step exceeds two days.
+    """
+    if step < 0:
+        return normalised(-step, "M")
+    if share < MIN_COMMON_SHARE:
+        step = int(_USUAL_US[np.abs(np.log(_USUAL_US / median_us)).argmin()])
+    # Saturday and Sunday are other days of the week in UTC where the day begins east of Greenwich,
+    # so the days are counted, not named.
+    if step == DAY_US and num_weekdays <= 5 and spans_weekend:
+        return Frequency(1, "B")
+    return normalised(step, "us")
+
+
+def _month_steps(
+    times: Int64[np.ndarray, " T"], steps: Int64[np.ndarray, " S"]
+) -> Int64[np.ndarray, " S"]:
+    """The steps, those of whole months replaced by the negative number of months."""
+    days = times.astype("datetime64[us]").astype("datetime64[D]")
+    months = days.astype("datetime64[M]")
+    day_of_month = (days - months).astype(np.int64)
+    is_last = (days + 1).astype("datetime64[M]") != months
+    aligned = (day_of_month[1:] == day_of_month[:-1]) | (is_last[1:] & is_last[:-1])
+    num_months = np.diff(months.astype(np.int64))
+    return np.where(aligned & (steps >= 28 * DAY_US - HOUR_US), -num_months, steps)
