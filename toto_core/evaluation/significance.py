@@ -209,7 +209,7 @@ def ewc_rows(d: Float[np.ndarray, "R n"], *, h: int) -> EWCRows:
     most = math.ceil(0.4 * n ** (2 / 3))
     df = np.where(h_eff > 1, np.maximum(2, np.minimum(most, n // (2 * h_eff))), most)
     df = np.minimum(df, n - 1)
-    cosines = np.square(dct(x, type=2, norm="ortho", axis=1)[:, 1 : most + 2])
+    cosines = np.square(np.asarray(dct(x, type=2, norm="ortho", axis=1))[:, 1 : most + 2])
     long_run = np.take_along_axis(np.cumsum(cosines, axis=1), df[:, None] - 1, axis=1)[:, 0] / df
     enough = n >= MIN_ORIGINS_PER_OVERLAP * np.maximum(h, h_eff)
     return EWCRows(
