@@ -1,0 +1,323 @@
+"""The gate: each check's outcomes, and that the gate as a whole lets nothing useless through."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy.stats import kstest
+
+from toto_core.config import RegisterParams
+from toto_core.evaluation import gate
+from toto_core.evaluation.checks import Provenance
+from toto_core.evaluation.significance import ewc_dm_test
+from toto_core.evaluation.verdict import BASELINES, FAIL, INCONCLUSIVE, PASS, worst
+
+T1 = datetime(2026, 1, 1, tzinfo=UTC)
+PARAMS = RegisterParams(
+    margin=0.01,
+    alpha=0.05,
+    min_origins=40,
+    min_fold_wins=4,
+    max_fold_loss=0.05,
+    min_item_wins=0.6,
+    max_group_loss=0.10,
+    coverage=(0.72, 0.88),
+    max_coverage_error=0.05,
+    max_attempts=20,
+    licences={},
+)
+
+
+def losses(model, baseline, *, cov80=0.8):
+    """A losses table from arrays [series, origin]; all baselines lose alike."""
+    frames = []
+    for forecaster in ("model", *BASELINES):
+        values = model if forecaster == "model" else baseline
+        series, origin = np.indices(baseline.shape).reshape(2, -1)
+        frames.append(
+            pl.DataFrame(
+                {
+                    "item_id": [f"item-{n // 2}" for n in series],
+                    "group": [f"group-{n // 4}" for n in series],
+                    "variate": [f"v{n % 2}" for n in series],
+                    "held_out": False,
+                    "origin": [T1 + timedelta(days=int(o)) for o in origin],
+                    "forecaster": forecaster,
+                    "source": "candidate",
+                    "sql": values.reshape(-1),
+                    "cov80": cov80,
+                    "num_steps": 24,
+                }
+            )
+        )
+    return pl.concat(frames)
+
+
+def splits(num_origins):
+    return {
+        "overlap": 1,
+        "step_us": 3_600_000_000,
+        "validation_start": (T1 - timedelta(days=14)).isoformat(),
+        "test_start": T1.isoformat(),
+        "test_end": (T1 + timedelta(days=num_origins)).isoformat(),
+        "test_origins": [(T1 + timedelta(days=n)).isoformat() for n in range(num_origins)],
+    }
+
+
+def judged(model, baseline, **changes):
+    table = losses(model, baseline, cov80=changes.pop("cov80", 0.8))
+    evaluation = {
+        "seasonality": 24,
+        "exclusions": [],
+        "headline": "words",
+        "coverage": {f"{q / 10:.1f}": q / 10 for q in range(1, 10)},
+    } | changes.pop("evaluation", {})
+    provenance = changes.pop(
+        "provenance", Provenance(T1 - timedelta(days=14, hours=1), "same", "same")
+    )
+    return gate.judge(
+        changes.pop("table", table),
+        splits=splits(baseline.shape[1]) | changes.pop("splits", {}),
+        evaluation=evaluation,
+        provenance=provenance,
+        attempt=changes.pop("attempt", 1),
+        params=PARAMS.model_copy(update=changes),
+    )
+
+
+def check(verdict, name):
+    return next(found for found in verdict.checks if found.name == name)
+
+
+def panel(seed, *, num_series=12, num_origins=64, skill=0.0, noise=0.1):
+    """Losses with a shock that all series share at an origin, and a model with this skill."""
+    rng = np.random.default_rng([seed, 1])
+    baseline = rng.gamma(8, 1 / 8, (num_series, num_origins)) * rng.gamma(30, 1 / 30, num_origins)
+    return baseline * (1 - skill) * rng.normal(1, noise, baseline.shape), baseline
+
+
+def test_judge_passes_an_oracle_with_ten_percent_skill():
+    verdict = judged(*panel(0, skill=0.10))
+    assert [c for c in verdict.checks if c.outcome != PASS] == []
+    assert verdict.outcome == PASS
+    assert verdict.tests["naive"]["skill"] == pytest.approx(0.1, abs=0.02)
+
+
+def test_judge_refuses_the_baseline_plus_noise():
+    outcomes = [judged(*panel(seed)).outcome for seed in range(12)]
+    assert PASS not in outcomes
+
+
+def test_judge_refuses_a_model_six_times_worse():
+    model, baseline = panel(0, skill=-5.0)
+    verdict = judged(model, baseline)
+    assert verdict.outcome == FAIL
+    found = check(verdict, "size of the gain over no change")
+    assert (found.outcome, found.reason) == (FAIL, "The model is worse than no change.")
+    assert found.found.startswith("skill -50")
+
+
+def test_judge_fails_a_bad_model_even_where_origins_are_few():
+    model, baseline = panel(0, num_origins=12, skill=-1.0)
+    assert judged(model, baseline).outcome == FAIL
+
+
+def test_judge_is_inconclusive_about_a_good_model_with_few_origins():
+    model, baseline = panel(0, num_origins=32, skill=0.3)
+    verdict = judged(model, baseline)
+    assert verdict.outcome == INCONCLUSIVE
+    assert check(verdict, "origins").reason == "32 origins are fewer than 40."
+
+
+def test_judge_is_inconclusive_where_the_model_equals_the_baseline():
+    _, baseline = panel(0)
+    verdict = judged(np.ones_like(baseline) * 0.5, np.ones_like(baseline))
+    assert check(verdict, "better than no change").outcome == INCONCLUSIVE
+    assert "zero variance" in check(verdict, "better than no change").reason
+    assert verdict.outcome == INCONCLUSIVE
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
+def test_judge_fails_missing_model_forecasts(value):
+    model, baseline = panel(0, skill=0.2)
+    table = losses(model, baseline).with_columns(
+        pl.when((pl.col("forecaster") == "model") & (pl.col("item_id") == "item-2"))
+        .then(pl.lit(value, pl.Float64))
+        .otherwise(pl.col("sql"))
+        .alias("sql")
+    )
+    verdict = judged(model, baseline, table=table)
+    found = check(verdict, "complete forecasts")
+    assert verdict.outcome == FAIL
+    assert found.found == "128 of 768 forecasts missing or not finite"
+    assert "item-2/v0" in found.reason
+
+
+def test_judge_counts_excluded_series_and_pairs():
+    model, baseline = panel(0, skill=0.2)
+    verdict = judged(model, baseline, evaluation={"exclusions": ["a"]})
+    assert check(verdict, "exclusions").found == "7.7 % left out, 1 series"
+    assert verdict.outcome == INCONCLUSIVE
+    table = losses(model, baseline).with_columns(
+        pl.when((pl.col("forecaster") == "drift") & (pl.col("item_id") == "item-1"))
+        .then(None)
+        .otherwise(pl.col("sql"))
+        .alias("sql")
+    )
+    found = check(judged(model, baseline, table=table), "exclusions")
+    assert (found.outcome, found.found) == (INCONCLUSIVE, "16.7 % left out, 0 series")
+
+
+def test_judge_needs_every_baseline():
+    model, baseline = panel(0, skill=0.1)
+    table = losses(model, baseline).with_columns(
+        pl.when(pl.col("forecaster") == "seasonal_naive")
+        .then(pl.col("sql") * 0.85)
+        .otherwise(pl.col("sql"))
+        .alias("sql")
+    )
+    verdict = judged(model, baseline, table=table)
+    assert check(verdict, "better than no change").outcome == PASS
+    assert check(verdict, "better than seasonal naive").outcome == FAIL
+    assert verdict.outcome == FAIL
+
+
+def test_judge_fails_a_gain_that_sits_in_one_period():
+    model, baseline = panel(0, noise=0.02)
+    model[:, :13] *= 0.3
+    model[:, 13:] *= 1.02
+    verdict = judged(model, baseline)
+    assert check(verdict, "consistency over time").outcome == FAIL
+    assert "in 1 of 5 periods" in check(verdict, "consistency over time").found
+
+
+def test_judge_fails_one_catastrophic_period():
+    model, baseline = panel(0, skill=0.3)
+    model[:, 20:26] *= 3.5
+    found = check(judged(model, baseline), "worst period")
+    assert found.outcome == FAIL
+    assert found.allowed == "at least -5.0 %"
+
+
+def test_judge_fails_a_gain_of_few_series_and_a_lost_group():
+    model, baseline = panel(0, noise=0.02)
+    model[:5] *= 0.3
+    model[5:] *= 1.15
+    verdict = judged(model, baseline)
+    assert check(verdict, "series that gain").found.startswith("41.7 % of 12 series")
+    assert check(verdict, "worst group").outcome == FAIL
+    assert "in group-2 against" in check(verdict, "worst group").found
+
+
+@pytest.mark.parametrize(
+    ("cov80", "outcome", "word"),
+    [(0.71, FAIL, "narrow"), (0.72, PASS, "says"), (0.88, PASS, "says"), (0.95, FAIL, "wide")],
+)
+def test_judge_holds_the_interval_to_its_coverage(cov80, outcome, word):
+    found = check(judged(*panel(0, skill=0.2), cov80=cov80), "coverage of the 80 % interval")
+    assert found.outcome == outcome
+    assert word in found.reason
+
+
+def test_judge_holds_the_quantiles_to_their_levels():
+    off = {f"{q / 10:.1f}": q / 10 + 0.06 for q in range(1, 10)}
+    verdict = judged(*panel(0, skill=0.2), evaluation={"coverage": off})
+    assert check(verdict, "coverage of the quantiles").found == "off by 6.0 % on average"
+    assert verdict.outcome == FAIL
+
+
+@pytest.mark.parametrize(
+    ("provenance", "outcome", "words"),
+    [
+        (Provenance(T1 - timedelta(days=14), "same", "same"), FAIL, "not before T0"),
+        (
+            Provenance(T1 - timedelta(days=15), "1234", "5678"),
+            FAIL,
+            "Trained on splits 1234, judged on 5678.",
+        ),
+        (Provenance(None, "same", "same"), INCONCLUSIVE, "does not say where training ended"),
+        (Provenance(T1 - timedelta(days=15), None, "x"), INCONCLUSIVE, "which splits"),
+    ],
+)
+def test_judge_asks_where_the_model_comes_from(provenance, outcome, words):
+    verdict = judged(*panel(0, skill=0.2), provenance=provenance)
+    assert check(verdict, "provenance").outcome == outcome
+    assert words in check(verdict, "provenance").reason
+
+
+def test_judge_divides_the_level_by_the_attempts_and_ends_after_the_last():
+    model, baseline = panel(0, skill=0.1)
+    assert judged(model, baseline, attempt=4).tests["naive"]["level"] == pytest.approx(0.0125)
+    last = judged(model, baseline, attempt=21)
+    assert last.outcome == INCONCLUSIVE
+    assert check(last, "attempts").reason == (
+        "This test period is used up: a later test period is required."
+    )
+
+
+def test_judge_halves_the_level_for_few_origins_and_for_skew():
+    model, baseline = panel(0, num_origins=50, skill=0.1)
+    assert judged(model, baseline).tests["naive"]["level"] == pytest.approx(0.025)
+    model, baseline = panel(0, skill=0.1)
+    model[:, 7] *= 3
+    verdict = judged(model, baseline)
+    assert abs(verdict.tests["naive"]["skewness"]) > 1
+    assert verdict.tests["naive"]["level"] == pytest.approx(0.025)
+
+
+def test_judge_ignores_held_out_rows_and_refits():
+    model, baseline = panel(0, skill=0.1)
+    table = losses(model, baseline)
+    spoilt = table.with_columns(sql=pl.lit(1e6), item_id=pl.lit("x"))
+    other = [spoilt.with_columns(held_out=True), spoilt.with_columns(source=pl.lit("crossval"))]
+    verdict = judged(model, baseline, table=pl.concat([table, *other]))
+    assert verdict == judged(model, baseline)
+
+
+def test_judge_misses_no_planned_origin():
+    verdict = judged(*panel(0, skill=0.2), splits={"test_origins": ["x"] * 70})
+    assert check(verdict, "origins").reason == "6 of 70 planned origins have no loss."
+
+
+def test_judge_without_any_loss_is_no_pass():
+    model, baseline = panel(0)
+    verdict = judged(model, baseline, table=losses(model, baseline).head(0))
+    assert verdict.outcome == FAIL
+
+
+def test_claims_name_the_weakest_baseline():
+    skill = {
+        "held_out": {"naive": {"skill": 0.2, "lower": 0.1}, "drift": {"skill": 0.1, "lower": -0.1}}
+    }
+    verdict = judged(*panel(0, skill=0.1), evaluation={"skill": skill})
+    assert verdict.claims[0].found == "skill 10.0 % against drift"
+    assert verdict.claims[0].outcome == FAIL
+    assert verdict.outcome == PASS
+
+
+def test_sign_flipped_blocks_give_uniform_p_values():
+    model, baseline = panel(3, skill=0.1, num_origins=80)
+    d = gate.by_origin(gate.complete_panel(losses(model, baseline))[1], "naive") - gate.by_origin(
+        gate.complete_panel(losses(model, baseline))[1], "model"
+    )
+    rng = np.random.default_rng([3, 2])
+    signs = rng.choice([-1.0, 1.0], (800, 20)).repeat(4, axis=1)
+    p = [ewc_dm_test(d * s, h=1).p_value for s in signs]
+    p = np.array([value for value in p if np.isfinite(value)])
+    assert len(p) > 700
+    assert kstest(p, "uniform").pvalue > 1e-3
+    assert 0.02 < (p < 0.05).mean() < 0.085
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [
+        ([PASS, PASS], PASS),
+        ([PASS, INCONCLUSIVE], INCONCLUSIVE),
+        ([INCONCLUSIVE, FAIL, PASS], FAIL),
+        ([], INCONCLUSIVE),
+    ],
+)
+def test_worst_orders_the_outcomes(outcomes, expected):
+    assert worst(outcomes) == expected

@@ -1,0 +1,398 @@
+"""The questions of the gate, one function each; ``gate.judge`` asks them all."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+
+from toto_core.config import RegisterParams
+from toto_core.evaluation.significance import MIN_ORIGINS_PER_OVERLAP, DMResult
+from toto_core.evaluation.verdict import (
+    FAIL,
+    INCONCLUSIVE,
+    MODEL,
+    PASS,
+    TITLES,
+    Check,
+    p_value_text,
+    percent,
+    sentence,
+)
+
+MIN_DF = 5
+MIN_CYCLES = 2
+MAX_EXCLUDED_SHARE = 0.01
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """
+    What the candidate says of its own training; None where it says nothing.
+
+    Attributes:
+        last_training_time: the newest time stamp of any training target.
+        trained_on: hash of the splits that training used.
+        judged_on: hash of the splits that the evaluation used.
+    """
+
+    last_training_time: datetime | None
+    trained_on: str | None
+    judged_on: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """
+    The model against one baseline.
+
+    Attributes:
+        margin_test: of (1 - margin) times the baseline's loss minus the model's, per origin.
+        level: what its p-value may be at most.
+        skewness: of the differentials.
+        skill: 1 - loss of the model / loss of the baseline; ``lower`` its one-sided 95 % bound.
+        fold_skills: the same in consecutive segments of the origins.
+        series_wins: of the ``num_series`` series, those with a lower mean loss.
+        worst_group: name and skill, None where no group has several items.
+    """
+
+    margin_test: DMResult
+    level: float
+    skewness: float
+    skill: float
+    lower: float
+    fold_skills: tuple[float, ...]
+    num_series: int
+    series_wins: int
+    worst_group: tuple[str, float] | None
+
+    def numbers(self) -> dict[str, float]:
+        """Return the figures for the evidence, flat."""
+        test = self.margin_test
+        return {
+            "skill": self.skill,
+            "lower_bound": self.lower,
+            "p_value": test.p_value,
+            "statistic": test.statistic,
+            "df": test.df,
+            "level": self.level,
+            "n": test.n,
+            "h": test.h,
+            "h_eff": test.h_eff,
+            "skewness": self.skewness,
+        }
+
+
+def origins(
+    num_origins: int,
+    compared: Mapping[str, Comparison],
+    splits: Mapping[str, object],
+    params: RegisterParams,
+) -> Check:
+    """Ask whether there are enough independent origins, and all that were planned."""
+    planned = splits.get("test_origins")
+    num_planned = len(planned) if isinstance(planned, list) else 0
+    faults = []
+    if num_origins < params.min_origins:
+        faults.append(f"{num_origins} origins are fewer than {params.min_origins}")
+    if num_origins < num_planned:
+        faults.append(f"{num_planned - num_origins} of {num_planned} planned origins have no loss")
+    for baseline, comparison in compared.items():
+        test = comparison.margin_test
+        if test.outcome != "ok":
+            faults.append(f"against {TITLES[baseline]}: {test.reason}")
+        elif test.df < MIN_DF:
+            faults.append(f"against {TITLES[baseline]}: {test.df} degrees of freedom")
+    h_eff = max((c.margin_test.h_eff for c in compared.values()), default=0)
+    return Check(
+        "origins",
+        INCONCLUSIVE if faults or not compared else PASS,
+        f"{num_origins} origins, effective overlap {h_eff or 'unknown'}",
+        f"at least {params.min_origins}, {MIN_ORIGINS_PER_OVERLAP} per effective overlap, "
+        f"{MIN_DF} degrees of freedom",
+        sentence(faults) or "There are enough independent moments to judge by.",
+    )
+
+
+def cycles(splits: Mapping[str, object], evaluation: Mapping[str, object]) -> Check:
+    """Ask whether the test period is long enough to show the season more than once."""
+    seasonality = evaluation.get("seasonality")
+    if isinstance(seasonality, Mapping):
+        seasonality = max(seasonality.values(), default=None)
+    name, allowed = "seasonal cycles", f"at least {MIN_CYCLES} in the test period"
+    step_us = splits.get("step_us")
+    if not isinstance(seasonality, int | float) or not isinstance(step_us, int | float):
+        return Check(name, INCONCLUSIVE, "unknown", allowed, "The seasonality is not stated.")
+    length = _time(splits["test_end"]) - _time(splits["test_start"])
+    found = length.total_seconds() * 1e6 / (step_us * max(seasonality, 1))
+    enough = found >= MIN_CYCLES
+    return Check(
+        name,
+        PASS if enough else INCONCLUSIVE,
+        f"{found:.1f} cycles of {seasonality:g} steps",
+        allowed,
+        "The test period shows the rhythm more than once."
+        if enough
+        else "The test period is too short to show the rhythm of the series.",
+    )
+
+
+def exclusions(rows: pl.DataFrame, panel: pl.DataFrame, evaluation: Mapping[str, object]) -> Check:
+    """Ask whether practically all series and pairs could be judged."""
+    listed = evaluation.get("exclusions")
+    num_listed = len(listed) if isinstance(listed, list | Mapping) else 0
+    num_series = rows.select("item_id", "variate").n_unique() + num_listed
+    of_model = rows.filter(pl.col("forecaster") == MODEL)
+    answered = of_model.filter(pl.col("sql").is_finite().fill_null(value=False)).height
+    share = max(
+        num_listed / num_series if num_series else 1.0,
+        (answered - panel.height) / of_model.height if of_model.height else 1.0,
+    )
+    few = share <= MAX_EXCLUDED_SHARE
+    return Check(
+        "exclusions",
+        PASS if few else INCONCLUSIVE,
+        f"{percent(share)} left out, {num_listed} series",
+        f"at most {percent(MAX_EXCLUDED_SHARE)}",
+        "Practically every series was judged."
+        if few
+        else "Too many series could not be judged for the rest to speak for them.",
+    )
+
+
+def superiority(baseline: str, comparison: Comparison | None, params: RegisterParams) -> Check:
+    """Ask whether the gain beyond the margin is more than chance."""
+    name, over = f"better than {TITLES[baseline]}", TITLES[baseline]
+    allowed = f"skill above {percent(params.margin)} with p at most "
+    if comparison is None:
+        return Check(name, INCONCLUSIVE, "too few", f"{allowed}{params.alpha:g}", "Not judged.")
+    test, found = comparison.margin_test, f"skill {percent(comparison.skill)}"
+    allowed = f"{allowed}{comparison.level:.3g}"
+    if test.outcome != "ok":
+        reason = sentence([test.reason])
+        return Check(name, INCONCLUSIVE, f"{found}, no p-value", allowed, reason)
+    proven = test.p_value <= comparison.level
+    return Check(
+        name,
+        PASS if proven else FAIL,
+        f"{found}, p = {p_value_text(test.p_value)}".replace("= <", "<"),
+        allowed,
+        f"The gain over {over} is larger than chance explains."
+        if proven
+        else f"A gain over {over} beyond the margin is not shown.",
+    )
+
+
+def effect(baseline: str, comparison: Comparison | None, params: RegisterParams) -> Check:
+    """Ask how large the gain is, and whether the cautious end of it is still a gain."""
+    name, over = f"size of the gain over {TITLES[baseline]}", TITLES[baseline]
+    allowed = f"skill at least {percent(params.margin)}, its 95 % lower bound above 0 %"
+    if comparison is None:
+        return Check(name, INCONCLUSIVE, "too few origins", allowed, "Not judged.")
+    found = f"skill {percent(comparison.skill)}, lower bound {percent(comparison.lower)}"
+    if comparison.skill < params.margin:
+        word = "worse than" if comparison.skill < 0 else "about as good as"
+        return Check(name, FAIL, found, allowed, f"The model is {word} {over}.")
+    if math.isnan(comparison.lower):
+        return Check(name, INCONCLUSIVE, found, allowed, "The bound is not defined here.")
+    if comparison.lower <= 0:
+        return Check(name, FAIL, found, allowed, "The gain may be nothing.")
+    return Check(name, PASS, found, allowed, "Even the cautious end of the gain is a gain.")
+
+
+def consistency(compared: Mapping[str, Comparison], params: RegisterParams) -> list[Check]:
+    """Ask whether the gain is spread over time, series and groups; the worst baseline counts."""
+    if not compared:
+        reason = "There are too few origins to cut into periods."
+        return [Check("consistency", INCONCLUSIVE, "too few origins", "five periods", reason)]
+    return [
+        _fold_wins(compared, params),
+        _worst_fold(compared, params),
+        _series_wins(compared, params),
+        _worst_group(compared, params),
+    ]
+
+
+def _fold_wins(compared: Mapping[str, Comparison], params: RegisterParams) -> Check:
+    wins = {b: sum(skill > 0 for skill in c.fold_skills) for b, c in compared.items()}
+    baseline = min(wins, key=lambda b: wins[b])
+    fine = wins[baseline] >= params.min_fold_wins
+    total = len(compared[baseline].fold_skills)
+    return Check(
+        "consistency over time",
+        PASS if fine else FAIL,
+        f"ahead of {TITLES[baseline]} in {wins[baseline]} of {total} periods",
+        f"at least {params.min_fold_wins}",
+        "The gain is spread over the test period."
+        if fine
+        else "The gain is missing in too much of the test period.",
+    )
+
+
+def _worst_fold(compared: Mapping[str, Comparison], params: RegisterParams) -> Check:
+    lowest = {b: min(c.fold_skills) for b, c in compared.items()}
+    baseline = min(lowest, key=lambda b: lowest[b])
+    fine = lowest[baseline] >= -params.max_fold_loss
+    return Check(
+        "worst period",
+        PASS if fine else FAIL,
+        f"skill {percent(lowest[baseline])} against {TITLES[baseline]}",
+        f"at least {percent(-params.max_fold_loss)}",
+        "No period is lost badly." if fine else "One period is lost badly.",
+    )
+
+
+def _series_wins(compared: Mapping[str, Comparison], params: RegisterParams) -> Check:
+    shares = {b: c.series_wins / c.num_series for b, c in compared.items()}
+    baseline = min(shares, key=lambda b: shares[b])
+    fine = shares[baseline] >= params.min_item_wins
+    return Check(
+        "series that gain",
+        PASS if fine else FAIL,
+        f"{percent(shares[baseline])} of {compared[baseline].num_series:,} series "
+        f"against {TITLES[baseline]}",
+        f"at least {percent(params.min_item_wins)}",
+        "Most series gain, not only a few." if fine else "Too few of the series gain.",
+    )
+
+
+def _worst_group(compared: Mapping[str, Comparison], params: RegisterParams) -> Check:
+    name, allowed = "worst group", f"skill at least {percent(-params.max_group_loss)}"
+    groups = [(c.worst_group[1], c.worst_group[0], b) for b, c in compared.items() if c.worst_group]
+    if not groups:
+        reason = "Each item is a group of its own; the check of the series covers them."
+        return Check(name, PASS, "no groups of several items", allowed, reason)
+    skill, group, baseline = min(groups)
+    fine = skill >= -params.max_group_loss
+    return Check(
+        name,
+        PASS if fine else FAIL,
+        f"skill {percent(skill)} in {group} against {TITLES[baseline]}",
+        allowed,
+        "No group is left behind." if fine else "One group is much worse off.",
+    )
+
+
+def calibration(
+    rows: pl.DataFrame, evaluation: Mapping[str, object], params: RegisterParams
+) -> list[Check]:
+    """Ask whether the quantiles mean what they say."""
+    of_model = rows.filter(
+        (pl.col("forecaster") == MODEL) & pl.col("cov80").is_finite().fill_null(value=False)
+    )
+    weight = float(of_model["num_steps"].sum())
+    covered = float((of_model["cov80"].cast(pl.Float64) * of_model["num_steps"]).sum())
+    share = covered / weight if weight else math.nan
+    low, high = params.coverage
+    inside = low <= share <= high
+    coverage = evaluation.get("coverage")
+    pairs = coverage.items() if isinstance(coverage, Mapping) else ()
+    errors = [abs(float(found) - float(level)) for level, found in pairs if found is not None]
+    error = float(np.mean(errors)) if errors else math.nan
+    fine = error <= params.max_coverage_error
+    return [
+        Check(
+            "coverage of the 80 % interval",
+            PASS if inside else FAIL,
+            f"{percent(share)} of the truth inside",
+            f"{percent(low)} to {percent(high)}",
+            "The interval means what it says."
+            if inside
+            else f"The intervals are too {'wide' if share > high else 'narrow'}.",
+        ),
+        Check(
+            "coverage of the quantiles",
+            INCONCLUSIVE if not errors else PASS if fine else FAIL,
+            f"off by {percent(error)} on average",
+            f"at most {percent(params.max_coverage_error)}",
+            "Each quantile is about where it should be."
+            if fine
+            else "The quantiles are not where they should be.",
+        ),
+    ]
+
+
+def provenance(found: Provenance, splits: Mapping[str, object]) -> Check:
+    """Ask whether training ended before anything it is judged on, on the same splits."""
+    test_start, cutoff = _time(splits["test_start"]), _time(splits["validation_start"])
+    last, faults, unknown = found.last_training_time, [], []
+    if cutoff > test_start:
+        faults.append("validation starts after the test does")
+    if last is None:
+        unknown.append("run.json does not say where training ended")
+    elif last >= cutoff:
+        faults.append(f"training saw {last:%Y-%m-%d %H:%M}, which is not before T0")
+    if found.trained_on is None:
+        unknown.append("run.json does not say which splits training used")
+    elif found.trained_on != found.judged_on:
+        faults.append(
+            f"trained on splits {found.trained_on[:12]}, judged on {found.judged_on[:12]}"
+        )
+    return Check(
+        "provenance",
+        FAIL if faults else INCONCLUSIVE if unknown else PASS,
+        f"last training point {last:%Y-%m-%d %H:%M}" if last else "unknown",
+        f"before {cutoff:%Y-%m-%d %H:%M} (T0), same splits",
+        sentence(faults + unknown) or "Training ended before anything it is judged on.",
+    )
+
+
+def attempts(attempt: int, params: RegisterParams) -> Check:
+    """Ask how many candidates have been tried on this test period."""
+    fine = attempt <= params.max_attempts
+    reason = "It is the first one, so the significance level is undivided."
+    if attempt > 1:
+        reason = f"The significance level is divided by {attempt}."
+    if not fine:
+        reason = "This test period is used up: a later test period is required."
+    return Check(
+        "attempts",
+        PASS if fine else INCONCLUSIVE,
+        f"candidate {attempt} on this test period",
+        f"at most {params.max_attempts}",
+        reason,
+    )
+
+
+def claims(evaluation: Mapping[str, object]) -> tuple[Check, ...]:
+    """Say what is known of new series and of refits; this decides nothing."""
+    tables = evaluation.get("skill")
+    found = []
+    for key, name in (("held_out", "new series"), ("crossval", "rolling refits")):
+        table = tables.get(key) if isinstance(tables, Mapping) else None
+        rows = {
+            baseline: (number(row.get("skill")), number(row.get("lower")))
+            for baseline, row in (table.items() if isinstance(table, Mapping) else ())
+            if isinstance(row, Mapping)
+        }
+        if not rows or any(math.isnan(skill) for skill, _ in rows.values()):
+            continue
+        baseline = min(rows, key=lambda b: rows[b])
+        skill, lower = rows[baseline]
+        outcome = INCONCLUSIVE if math.isnan(lower) else PASS if lower > 0 else FAIL
+        found.append(
+            Check(
+                name,
+                FAIL if skill <= 0 else outcome,
+                f"skill {percent(skill)} against {TITLES.get(baseline, baseline)}",
+                "lower bound above 0 % against each baseline",
+                "Reported beside the verdict; it decides nothing.",
+            )
+        )
+    return tuple(found)
+
+
+def number(value: object) -> float:
+    """Return a number as it stands in JSON; anything else is NaN."""
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
+def integer(value: object, *, otherwise: int) -> int:
+    """Return a whole number as it stands in JSON; anything else is ``otherwise``."""
+    return int(value) if isinstance(value, int | float) else otherwise
+
+
+def _time(value: object) -> datetime:
+    return datetime.fromisoformat(str(value))

@@ -1,0 +1,162 @@
+"""
+The registration gate: PASS, FAIL or INCONCLUSIVE from the losses of one test period.
+
+The rules are those of docs/evaluation.md, section "The verdict". The unit of inference is the
+origin: losses are averaged over steps and series first, and one differential for each origin
+(baseline minus model) is tested. To beat *every* baseline is an intersection-union test, so each
+is tested at the full level; the number of candidates judged on the same period divides it.
+"""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float64
+from scipy.stats import skew
+
+from toto_core.config import RegisterParams
+from toto_core.evaluation import checks
+from toto_core.evaluation.checks import Comparison, Provenance
+from toto_core.evaluation.significance import ewc_dm_test
+from toto_core.evaluation.verdict import BASELINES, FAIL, MODEL, PASS, Check, Verdict, worst
+
+NUM_FOLDS = 5
+PREFERRED_ORIGINS = 60  # below it, or with |skewness| above one, the level is halved
+CELL = ("item_id", "group", "variate", "origin")
+
+
+def judge(
+    losses: pl.DataFrame,
+    *,
+    splits: Mapping[str, object],
+    evaluation: Mapping[str, object],
+    provenance: Provenance,
+    attempt: int,
+    params: RegisterParams,
+) -> Verdict:
+    """
+    Judge a candidate by the losses of seen series after T1.
+
+    Args:
+        losses: the table of ``data/losses.parquet``: a row for each item, variate, origin and
+            forecaster, with the scaled quantile loss ``sql``.
+        splits: the content of ``data/splits.json``.
+        evaluation: the content of ``reports/metrics/evaluate.json``.
+        attempt: 1 for the first candidate judged on this test period, 2 for the next, ...
+
+    Returns:
+        FAIL if any check fails, else INCONCLUSIVE if any is inconclusive, else PASS.
+    """
+    rows = losses.filter((pl.col("source") == "candidate") & ~pl.col("held_out"))
+    complete, panel = complete_panel(rows)
+    num_origins = panel["origin"].n_unique()
+    overlap = checks.integer(splits.get("overlap"), otherwise=1)
+    compared: dict[str, Comparison] = {}
+    if num_origins >= NUM_FOLDS:
+        for baseline in BASELINES:
+            compared[baseline] = compare(
+                panel, baseline, overlap=overlap, attempt=attempt, params=params
+            )
+    found = (
+        complete,
+        checks.origins(num_origins, compared, splits, params),
+        checks.cycles(splits, evaluation),
+        checks.exclusions(rows, panel, evaluation),
+        *(checks.superiority(baseline, compared.get(baseline), params) for baseline in BASELINES),
+        *(checks.effect(baseline, compared.get(baseline), params) for baseline in BASELINES),
+        *checks.consistency(compared, params),
+        *checks.calibration(rows, evaluation, params),
+        checks.provenance(provenance, splits),
+        checks.attempts(attempt, params),
+    )
+    return Verdict(
+        outcome=worst(check.outcome for check in found),
+        headline=str(evaluation.get("headline", "")),
+        checks=found,
+        claims=checks.claims(evaluation),
+        tests={baseline: comparison.numbers() for baseline, comparison in compared.items()},
+        attempt=attempt,
+    )
+
+
+def complete_panel(rows: pl.DataFrame) -> tuple[Check, pl.DataFrame]:
+    """
+    Return the pairs of series and origin that all were judged on, one column per forecaster.
+
+    A pair without a finite loss of the model fails the returned check: it is neither dropped
+    silently nor filled with a baseline. A pair without a finite loss of a baseline is left out
+    for all and counts as excluded.
+    """
+    wide = rows.pivot(on="forecaster", index=list(CELL), values="sql").sort(CELL)
+    names = (MODEL, *BASELINES)
+    absent = [pl.lit(None, pl.Float64).alias(n) for n in names if n not in wide.columns]
+    wide = wide.with_columns(absent)
+    finite = {name: pl.col(name).is_finite().fill_null(value=False) for name in names}
+    bad = wide.filter(~finite[MODEL])
+    failed = bool(bad.height or not wide.height)
+    examples = ", ".join(f"{row['item_id']}/{row['variate']}" for row in bad.head(3).to_dicts())
+    check = Check(
+        "complete forecasts",
+        FAIL if failed else PASS,
+        f"{bad.height:,} of {wide.height:,} forecasts missing or not finite",
+        "none",
+        f"The model must answer everywhere; it did not for {examples or 'any series'}."
+        if failed
+        else "The model gave finite quantiles wherever it was asked.",
+    )
+    return check, wide.filter(pl.all_horizontal(finite.values()))
+
+
+def compare(
+    panel: pl.DataFrame, baseline: str, *, overlap: int, attempt: int, params: RegisterParams
+) -> Comparison:
+    """Compare the model with one baseline over the origins, the series and the groups."""
+    model, base = by_origin(panel, MODEL), by_origin(panel, baseline)
+    d = base - model
+    skewness = float(skew(d)) if np.ptp(d) > 0 else 0.0
+    halved = len(d) < PREFERRED_ORIGINS or abs(skewness) > 1
+    margin_test = ewc_dm_test((1 - params.margin) * base - model, h=overlap, alternative="greater")
+    bound = ewc_dm_test(d, h=overlap, alternative="greater").lower_bound()
+    segments = np.array_split(np.arange(len(d)), NUM_FOLDS)
+    series = panel.group_by("item_id", "variate").agg(pl.col(MODEL, baseline).mean())
+    return Comparison(
+        margin_test=margin_test,
+        level=params.alpha / attempt / (2 if halved else 1),
+        skewness=skewness,
+        skill=skill(float(model.sum()), float(base.sum())),
+        lower=bound / float(base.mean()) if base.mean() > 0 else math.nan,
+        fold_skills=tuple(skill(float(model[s].sum()), float(base[s].sum())) for s in segments),
+        num_series=series.height,
+        series_wins=series.filter(pl.col(MODEL) < pl.col(baseline)).height,
+        worst_group=_worst_group(panel, baseline),
+    )
+
+
+def by_origin(panel: pl.DataFrame, forecaster: str) -> Float64[np.ndarray, " N"]:
+    """Return the mean loss over the series at each origin, in the order of the origins."""
+    means = panel.sort(CELL).group_by("origin", maintain_order=True)
+    losses = means.agg(pl.col(forecaster).cast(pl.Float64).mean()).sort("origin")
+    return losses[forecaster].to_numpy()
+
+
+def skill(model: float, baseline: float) -> float:
+    """Return 1 - model / baseline; minus infinity where only the baseline is without loss."""
+    if baseline > 0:
+        return 1 - model / baseline
+    return 0.0 if model == baseline else -math.inf
+
+
+def _worst_group(panel: pl.DataFrame, baseline: str) -> tuple[str, float] | None:
+    sums = panel.group_by("group").agg(
+        pl.col("item_id").n_unique().alias("num_items"),
+        pl.col(MODEL, baseline).cast(pl.Float64).sum(),
+    )
+    skills = [
+        (skill(row[MODEL], row[baseline]), row["group"])
+        for row in sums.filter(pl.col("num_items") > 1).to_dicts()
+    ]
+    if not skills:
+        return None
+    lowest, group = min(skills)
+    return group, lowest
