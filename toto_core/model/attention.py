@@ -1,0 +1,135 @@
+"""
+Self-attention along one axis of the grid of patches: time (causal, rotary) or variates.
+
+Shapes: B batch, V variates, P patches, D = d_model, N heads, K = D / N; A is the attended axis
+(P or V) and R all other axes together.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from toto_core.model.rotary import Rotation, feature_order, rotate, rotation
+from toto_core.model.umup import UnitLinear, scale_grad
+
+# Undoes the slope of softplus(p) / ln 2 at p = 0, so that the parameter's gradient has the scale of
+# a plain gain's (DataDog/toto at 46bd92a, PerDimScale; found equal to its gradients).
+_PER_DIM_GRAD_SCALE = 2 * math.log(2)
+
+
+class Sight(NamedTuple):
+    """Who sees whom, and where everybody stands; the same in all layers of one forward."""
+
+    over_time: Bool[Tensor, "R 1 P P"]
+    over_variates: Bool[Tensor, "S 1 V V"] | None
+    rotation: Rotation
+
+
+def sight(
+    groups: Int[Tensor, "B V P"], *, head_dim: int, dtype: torch.dtype, over_variates: bool = True
+) -> Sight:
+    """
+    Masks (True = seen) and rotary factors for patches of the given groups.
+
+    A patch sees patches of its own group only: earlier ones of its variate and itself, or those
+    of other variates at its time. With one variate the second mask is None: it sees itself.
+    """
+    num_variates, num_patches = groups.shape[1:]
+    rows = groups.flatten(0, 1)
+    causal = torch.ones(num_patches, num_patches, dtype=torch.bool, device=groups.device).tril()
+    time = (rows[:, :, None] == rows[:, None, :]) & causal
+    variates = None
+    if over_variates and num_variates > 1:
+        columns = groups.transpose(1, 2).flatten(0, 1)
+        variates = (columns[:, :, None] == columns[:, None, :])[:, None]
+    turn = rotation(num_patches, head_dim, device=groups.device, dtype=dtype)
+    return Sight(time[:, None], variates, turn)
+
+
+class PerDimScale(nn.Module):
+    """A learned gain ``softplus(p) / ln 2`` for each feature of a query, shared by the heads."""
+
+    def __init__(self, head_dim: int) -> None:
+        super().__init__()
+        self.per_dim_scale = nn.Parameter(torch.empty(head_dim))
+
+    def forward(self, num_rows: int) -> Float[Tensor, " K"]:
+        """The gains; ``num_rows`` queries of one head width each share them in a whole step."""
+        parameter = scale_grad(self.per_dim_scale, _PER_DIM_GRAD_SCALE / math.sqrt(num_rows))
+        return F.softplus(parameter) / math.log(2)
+
+
+class AxisAttention(nn.Module):
+    """
+    Multi-head attention with fused projections and the logit scale 1/K of muP.
+
+    ``mix`` is the residual branch's share of the output: it is folded into the forward of the
+    last projection and into the input gradient of the first.
+    """
+
+    order: Tensor
+
+    def __init__(self, *, d_model: int, num_heads: int, over_variates: bool, mix: float) -> None:
+        super().__init__()
+        self.num_heads, self.head_dim = num_heads, d_model // num_heads
+        self.over_variates = over_variates
+        self.in_proj = UnitLinear(d_model, 3 * d_model, constrained=True, input_grad_gain=mix)
+        self._pds = PerDimScale(self.head_dim)
+        self.out_proj = UnitLinear(d_model, d_model, constrained=True, output_gain=mix)
+        within = feature_order(self.head_dim)
+        heads = torch.arange(2 * num_heads)[:, None] * self.head_dim
+        values = torch.arange(2 * d_model, 3 * d_model)
+        self.register_buffer(
+            "order", torch.cat([(heads + within).flatten(), values]), persistent=False
+        )
+
+    def forward(self, x_BVPD: Float[Tensor, "B V P D"], sight: Sight) -> Float[Tensor, "B V P D"]:
+        """The branch's contribution, mixing factor included."""
+        width = x_BVPD.shape[-1]
+        if not self.over_variates:
+            q, k, v = self._heads(x_BVPD.flatten(0, 1))
+            turn = sight.rotation
+            q = rotate(q, turn.query_cos, turn.query_sin)
+            k = rotate(k, turn.key_cos, turn.key_sin)
+            return self.out_proj(_attend(q, k, v, sight.over_time).view_as(x_BVPD))
+        if sight.over_variates is None:
+            # The only variate sees only itself: softmax is exactly one and q, k get no gradient.
+            return self.out_proj(self.in_proj(x_BVPD, rows=slice(2 * width, 3 * width)))
+        x_BPVD = x_BVPD.transpose(1, 2)
+        q, k, v = self._heads(x_BPVD.flatten(0, 1))
+        y = _attend(q, k, v, sight.over_variates)
+        return self.out_proj(y.view(x_BPVD.shape).transpose(1, 2))
+
+    def _heads(self, x_RAD: Tensor) -> tuple[Tensor, ...]:
+        """Queries (gain and logit scale included), keys and values: each R N A K."""
+        gains = self._pds(self._num_rows(x_RAD))[self.order[: self.head_dim]] / self.head_dim
+        others = torch.ones(2 * x_RAD.shape[-1], dtype=gains.dtype, device=gains.device)
+        row_scale = torch.cat([gains.repeat(self.num_heads), others])
+        qkv = self.in_proj(x_RAD, row_scale=row_scale, rows=self.order)
+        heads = qkv.unflatten(-1, (3, self.num_heads, self.head_dim)).unbind(2)
+        return tuple(part.transpose(1, 2) for part in heads)
+
+    def _num_rows(self, x: Tensor) -> int:
+        tokens = self.in_proj.global_tokens or x.numel() // x.shape[-1]
+        return tokens * self.num_heads
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, seen: Tensor) -> Tensor:
+    """Softmax attention of R N A K under the mask R 1 A A; the result is R A (N K)."""
+    if q.device.type == "cpu":
+        y = _attend_by_products(q, k, v, seen)
+    else:
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, scale=1.0)
+    return y.transpose(1, 2).flatten(2)
+
+
+def _attend_by_products(q: Tensor, k: Tensor, v: Tensor, seen: Tensor) -> Tensor:
+    """Contiguous three-dimensional products: on CPUs several times faster than the fused kernel."""
+    flat_q, flat_k, flat_v = (part.contiguous().flatten(0, 1) for part in (q, k, v))
+    logits = torch.bmm(flat_q, flat_k.transpose(1, 2)).view(*q.shape[:2], *seen.shape[2:])
+    weights = logits.masked_fill(~seen, -math.inf).softmax(-1, dtype=torch.float32).to(v.dtype)
+    return torch.bmm(weights.flatten(0, 1), flat_v).view(v.shape)

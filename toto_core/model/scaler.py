@@ -1,0 +1,54 @@
+"""
+Causal standardisation of each variate, one location and scale per patch.
+
+Shapes: B batch, V variates, T time steps, P patches, L patch size.
+"""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+MIN_SCALE = 1e-6
+
+
+def causal_stats(
+    target: Float[Tensor, "B V P L"], visible: Bool[Tensor, "B V P L"]
+) -> tuple[Float[Tensor, "B V P"], Float[Tensor, "B V P"]]:
+    """
+    Mean and standard deviation of all visible values up to the end of each patch, in float64.
+
+    A patch without visible values carries the statistics of the patches before it; before the
+    first visible value the location is 0 and the scale its floor, ``MIN_SCALE``. The variance has
+    the denominator ``max(n - 1, 1)``. A patch's result depends on nothing after it, bit for bit.
+    """
+    weight = visible.double()
+    origin = _first_visible(target, visible)
+    shifted = torch.where(visible, target.double() - origin, 0.0)
+    count = weight.sum(-1)
+    total = shifted.sum(-1)
+    mean = total / count.clamp(min=1)
+    within = ((shifted - mean[..., None]).square() * weight).sum(-1)
+
+    num = count.cumsum(-1)
+    location = total.cumsum(-1) / num.clamp(min=1)
+    # The patches' own scatter plus that of their means. Deviations are from the first visible
+    # value, so that a high level costs no digits.
+    between = (count * mean.square()).cumsum(-1) - num * location.square()
+    variance = (within.cumsum(-1) + between.clamp(min=0)) / (num - 1).clamp(min=1)
+    return location + origin[..., 0], variance.sqrt().clamp(min=MIN_SCALE)
+
+
+def standardise(
+    target: Float[Tensor, "*shape L"], loc: Float[Tensor, "*shape"], scale: Float[Tensor, "*shape"]
+) -> Float[Tensor, "*shape L"]:
+    """``asinh((target - loc) / scale)``: the space that the network sees and predicts in."""
+    deviation = (target.double() - loc.double()[..., None]) / scale.double()[..., None]
+    return torch.asinh(deviation.float())
+
+
+def _first_visible(target: Tensor, visible: Tensor) -> Tensor:
+    """The first visible value of each variate, [B, V, 1, 1]; 0 where there is none."""
+    flat = visible.flatten(2)
+    first = flat.int().argmax(-1, keepdim=True)
+    value = target.flatten(2).gather(-1, first)
+    return torch.where(flat.any(-1, keepdim=True), value, 0.0).double()[..., None]

@@ -1,0 +1,186 @@
+"""
+The Toto 2.0 network: patches in, nine quantiles of the next patch out.
+
+Architecture and constants: arXiv:2605.20119 and the released code and configurations
+(DataDog/toto at 46bd92a).
+
+Shapes: B batch, V variates, T time steps, P patches, L patch size, Q quantile levels, H prediction
+length, D = d_model.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from toto_core.model.attention import sight
+from toto_core.model.blocks import Layer
+from toto_core.model.heads import ResidualMLP
+from toto_core.model.scaler import causal_stats, standardise
+from toto_core.model.sizes import PATCH_SIZE, QUANTILE_LEVELS, ModelConfig, residual_taus
+from toto_core.model.umup import UnitLinear, rms_norm
+
+
+class Output(NamedTuple):
+    """
+    What the network says of each patch.
+
+    ``quantiles[..., p, :]`` belong to patch p + 1, in asinh space:
+    ``asinh((target - loc) / scale)`` with ``loc`` and ``scale`` of patch p. They are not sorted.
+    ``loc`` and ``scale`` are constant within a patch: the statistics up to its last step.
+    """
+
+    quantiles: Float[Tensor, "Q B V P L"]
+    loc: Float[Tensor, "B V T"]
+    scale: Float[Tensor, "B V T"]
+
+
+class _Transformer(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            Layer(
+                config,
+                over_variates=config.is_variate_layer(index),
+                attn_tau=attn_tau,
+                mlp_tau=mlp_tau,
+            )
+            for index, (attn_tau, mlp_tau) in enumerate(residual_taus(config))
+        )
+
+
+class _OutputHead(nn.Module):
+    """The nesting that the released names of the weights have."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        mlp = ResidualMLP(
+            d_in=config.d_model,
+            d_hidden=4 * config.d_model,
+            d_out=PATCH_SIZE * len(QUANTILE_LEVELS),
+            readout=True,
+        )
+        self.param_projection = nn.ModuleDict({"proj": mlp})
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.param_projection["proj"](x)
+
+
+class Toto2(nn.Module):
+    """
+    The network, its weights drawn from ``seed``: N(0, 1) matrices, zero biases and gains.
+
+    Parameters are float32; ``compute_dtype`` is the dtype of the activations and of the scaled
+    copies of the weights. Norms, softmax, statistics and quantiles stay in float32 or better.
+
+    Args:
+        config: shape and constants.
+        seed: of the weights; the same on every device. None leaves them uninitialised.
+    """
+
+    def __init__(self, config: ModelConfig, *, seed: int | None = 0) -> None:
+        super().__init__()
+        self.config = config
+        self.compute_dtype = torch.float32
+        self.patch_proj = ResidualMLP(
+            d_in=2 * PATCH_SIZE,
+            d_hidden=4 * config.d_model,
+            d_out=config.d_model,
+            readout=False,
+        )
+        self.transformer = _Transformer(config)
+        self.output_head = _OutputHead(config)
+        if seed is not None:
+            self._initialise(seed)
+
+    def forward(
+        self,
+        target: Float[Tensor, "B V T"],
+        target_mask: Bool[Tensor, "B V T"],
+        cpm_mask: Bool[Tensor, "B V T"],
+        series_ids: Int[Tensor, "B V"],
+    ) -> Output:
+        """
+        Predict, at each patch, the quantiles of the next one from all visible values up to it.
+
+        Args:
+            target: values; whatever stands where it is not observed has no effect.
+            target_mask: True = observed.
+            cpm_mask: True = visible; False = hidden by contiguous patch masking, or to forecast.
+            series_ids: equal ids = variates that see each other; at least 0.
+
+        Raises:
+            ValueError: if T is not a multiple of the patch size.
+        """
+        if target.shape[-1] % PATCH_SIZE:
+            raise ValueError(
+                f"target: T = {target.shape[-1]}, a multiple of {PATCH_SIZE} is allowed; pad on "
+                "the left with unobserved steps"
+            )
+        patches = (-1, PATCH_SIZE)
+        observed, shown = target_mask.unflatten(-1, patches), cpm_mask.unflatten(-1, patches)
+        visible = observed & shown
+        values = torch.where(visible, target.unflatten(-1, patches), 0.0)
+        loc, scale = causal_stats(values, visible)
+        known = observed.any(-1) | ~shown.all(-1)
+        groups = torch.where(known, series_ids[..., None], -1)
+        quantiles = self._quantiles(standardise(values, loc, scale), visible, groups)
+        loc, scale = (part.float().repeat_interleave(PATCH_SIZE, -1) for part in (loc, scale))
+        return Output(quantiles, loc, scale)
+
+    @classmethod
+    def from_pretrained(cls, directory: str | Path) -> "Toto2":
+        """The network saved in ``directory`` (see ``toto_core.model.weights.load_model``)."""
+        from toto_core.model.weights import load_model  # noqa: PLC0415  (it imports this module)
+
+        return load_model(Path(directory))
+
+    def save_pretrained(self, directory: str | Path) -> None:
+        """Write ``config.json`` and ``model.safetensors`` in the released format."""
+        from toto_core.model.weights import save_model  # noqa: PLC0415
+
+        save_model(self, Path(directory))
+
+    def to_compute(self, dtype: torch.dtype) -> "Toto2":
+        """Set the dtype of the activations; the parameters keep theirs."""
+        self.compute_dtype = dtype
+        return self
+
+    def set_global_tokens(self, num_tokens: int | None) -> None:
+        """
+        Tell the layers over how many patch tokens one optimiser step sums its gradients.
+
+        ``num_tokens`` = B * V * P of a micro-batch, times micro-batches, times processes; None: the
+        tokens of the batch at hand. Gradients of weights are scaled by its inverse square root.
+        """
+        for module in self.modules():
+            if isinstance(module, UnitLinear):
+                module.global_tokens = num_tokens
+
+    def num_parameters(self) -> int:
+        """The number of learned parameters."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def _quantiles(self, z_BVPL: Tensor, visible_BVPL: Tensor, groups_BVP: Tensor) -> Tensor:
+        config = self.config
+        z_BVPL = torch.where(visible_BVPL, z_BVPL, 0.0)
+        token = torch.cat([z_BVPL, (~visible_BVPL).to(z_BVPL.dtype)], -1)
+        view = sight(groups_BVP, head_dim=config.qk_dim, dtype=self.compute_dtype)
+        x_BVPD = self.patch_proj(token.to(self.compute_dtype))
+        for layer in self.transformer.layers:
+            x_BVPD = layer(x_BVPD, view)
+        out = self.output_head(rms_norm(x_BVPD, config.norm_eps)).float()
+        return out.unflatten(-1, (PATCH_SIZE, len(QUANTILE_LEVELS))).permute(4, 0, 1, 2, 3)
+
+    @torch.no_grad()
+    def _initialise(self, seed: int) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        for name, parameter in self.named_parameters():
+            if parameter.is_meta:
+                continue
+            if name.endswith(".weight"):
+                parameter.copy_(torch.randn(parameter.shape, generator=generator))
+            else:
+                parameter.zero_()
