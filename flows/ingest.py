@@ -1,0 +1,80 @@
+"""
+DVC stage ``ingest``: your files or the demo fleet -> ``data/series``.
+
+python -m flows.ingest
+"""
+
+from pathlib import Path
+
+from flows import paths
+from flows.stage import Summary, run_stage
+from toto_core.config import IngestParams, Params
+from toto_core.data.demo import simulate_fleet
+from toto_core.data.frequency import Frequency, parse_freq
+from toto_core.data.shards import IngestReport, iso, write_series
+from toto_core.errors import ConfigError, DataError
+from toto_core.files import write_json, writing
+
+
+def run(params: Params, root: Path) -> Summary:
+    """Write the series of ``params.ingest`` to ``root``/data/series and say what they are."""
+    with writing(root / paths.SERIES) as directory:
+        directory.mkdir()
+        if params.ingest.source == "demo":
+            report = _demo(params.ingest, params.seed, directory)
+        else:
+            raise DataError("ingest.source = files, not written yet")
+    write_json(root / paths.METRICS / "ingest.json", _metrics(report))
+    return _summary(report)
+
+
+def _demo(params: IngestParams, seed: int, directory: Path) -> IngestReport:
+    fleet = simulate_fleet(
+        num_services=params.demo.num_services,
+        num_days=params.demo.num_days,
+        freq=_freq("ingest.demo.freq", params.demo.freq),
+        seed=seed,
+    )
+    return write_series(directory, fleet.rows, fleet.items)
+
+
+def _freq(key: str, text: str) -> Frequency:
+    try:
+        return parse_freq(text)
+    except ValueError as error:
+        raise ConfigError(f"params.yaml: {key}: {error}") from None
+
+
+def _metrics(report: IngestReport) -> dict[str, object]:
+    return {
+        "items": report.num_items,
+        "series": report.num_series,
+        "rows": report.num_rows,
+        "rejected_rows": report.num_rejected,
+        "empty_cells": report.num_empty,
+        "first_timestamp": iso(report.first_us),
+        "last_timestamp": iso(report.last_us),
+        "freqs": dict(report.freqs),
+        "sources": [{"source": name, "rows": rows} for name, rows in report.sources],
+    }
+
+
+def _summary(report: IngestReport) -> Summary:
+    freqs = ", ".join(f"{count} at {freq}" for freq, count in report.freqs.items())
+    return Summary(
+        text=(
+            f"{report.num_rows:,} rows of {report.num_series:,} series in "
+            f"{report.num_items:,} items ({freqs}), {report.num_rejected:,} rows rejected"
+        ),
+        metrics={
+            "items": report.num_items,
+            "series": report.num_series,
+            "rows": report.num_rows,
+            "rejected_rows": report.num_rejected,
+        },
+        tables={"sources": [{"source": name, "rows": rows} for name, rows in report.sources]},
+    )
+
+
+if __name__ == "__main__":
+    run_stage("ingest", run)
