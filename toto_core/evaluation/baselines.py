@@ -1,0 +1,199 @@
+"""
+The forecasts that a model has to beat: no change, drift and seasonal naive, with quantiles.
+
+All three take their quantiles from changes that the series itself has made, because Gaussian ones
+are too wide in the middle where changes have heavy tails, and a model could then win by its
+spread alone. Nothing at or after an origin is read.
+
+Shapes: T time steps, N origins, L lags, W past changes, H prediction length, Q quantile levels.
+"""
+
+import numpy as np
+from jaxtyping import Float, Float32, Int64
+
+from toto_core.evaluation.metrics import QUANTILE_LEVELS
+
+NAIVE, DRIFT, SEASONAL_NAIVE = "naive", "drift", "seasonal_naive"
+BASELINES = (NAIVE, DRIFT, SEASONAL_NAIVE)
+
+# With fewer past changes over a number of steps, the spread of a shorter one is used.
+MIN_CHANGES = 10
+# Bounds the memory of the windows of past changes, numbers.
+MAX_WINDOW_NUMBERS = 8_000_000
+
+
+def baseline_quantiles(
+    values: Float32[np.ndarray, " T"],
+    positions: Int64[np.ndarray, " N"],
+    *,
+    prediction_length: int,
+    context_length: int,
+    naive_window: int,
+    seasonality: int,
+) -> dict[str, Float32[np.ndarray, "N H Q"]]:
+    """
+    Forecast one series from each of several origins with every baseline.
+
+    The quantiles of h steps ahead are those of the series' own h-step changes, moved so that
+    their median is zero, around
+
+    - ``naive``: the last observed value before the origin,
+    - ``drift``: the line through the first and the last observed value of the context, going on
+      from the last one,
+    - ``seasonal_naive``: the value one season ago (at steps beyond the first season two seasons
+      ago, and so on, with the changes over as many seasons). A missing one is replaced by the
+      newest observed value of the same phase, failing that by the last observed value. With less
+      than a season before the origin this is ``naive``.
+
+    Args:
+        values: the series on its grid, missing = NaN.
+        positions: index of the first step to forecast, for each origin.
+        context_length: points before the origin that ``drift`` sees, >= 1.
+        naive_window: newest changes behind the quantiles, >= 1; missing ones are skipped. Where
+            fewer than ``MIN_CHANGES`` of them are observed, the changes over the next smaller
+            number of steps are used; without any, the spread is zero.
+        seasonality: steps of a season, >= 1; 1 makes ``seasonal_naive`` equal ``naive``.
+
+    Returns:
+        Quantiles at ``QUANTILE_LEVELS``, finite and in rising order, for each of ``BASELINES``.
+
+    Raises:
+        ValueError: if an origin has no observed value before it.
+    """
+    index_T = np.where(np.isfinite(values), np.arange(len(values)), -1)
+    last_N = np.concatenate([[-1], np.maximum.accumulate(index_T)])[positions]
+    if (last_N < 0).any():
+        raise ValueError(
+            f"baselines: {np.count_nonzero(last_N < 0)} of {len(positions)} origins have no "
+            "observed value before them, each needs at least one; leave them out"
+        )
+    steps_H = np.arange(1, prediction_length + 1)
+    last_value_N1 = values[last_N, None].astype(np.float64)
+    spread_NHQ, _ = change_quantiles(values, positions, lags=steps_H, window=naive_window)
+
+    slope_N = _slopes(values, positions, last_N, context_length)
+    ahead_NH = positions[:, None] - 1 + steps_H - last_N[:, None]
+    centres = {
+        NAIVE: np.repeat(last_value_N1, prediction_length, axis=1),
+        DRIFT: last_value_N1 + slope_N[:, None] * ahead_NH,
+    }
+    spreads = {NAIVE: spread_NHQ, DRIFT: spread_NHQ, SEASONAL_NAIVE: spread_NHQ}
+    if seasonality == 1:
+        centres[SEASONAL_NAIVE] = centres[NAIVE]
+    else:
+        seasons_H = (steps_H - 1) // seasonality + 1
+        centres[SEASONAL_NAIVE] = _seasonal_values(
+            values, positions, steps_H - seasons_H * seasonality, seasonality, centres[NAIVE]
+        )
+        seasonal_NKQ, enough_NK = change_quantiles(
+            values, positions, lags=np.unique(seasons_H) * seasonality, window=naive_window
+        )
+        has_season_N11 = (positions >= seasonality)[:, None, None]
+        spreads[SEASONAL_NAIVE] = np.where(
+            has_season_N11 & enough_NK[:, seasons_H - 1, None],
+            seasonal_NKQ[:, seasons_H - 1],
+            spread_NHQ,
+        )
+    return {
+        name: (centres[name][:, :, None] + spreads[name]).astype(np.float32) for name in BASELINES
+    }
+
+
+def change_quantiles(
+    values: Float32[np.ndarray, " T"],
+    positions: Int64[np.ndarray, " N"],
+    *,
+    lags: Int64[np.ndarray, " L"],
+    window: int,
+) -> tuple[Float[np.ndarray, "N L Q"], np.ndarray]:
+    """
+    Quantiles of the last ``window`` changes over each lag before each position, median zero.
+
+    Quantiles interpolate linearly between order statistics. A lag with fewer than
+    ``MIN_CHANGES`` observed changes takes the quantiles of the next smaller lag that has enough;
+    where there is none, they are zero.
+
+    Args:
+        lags: in rising order, steps.
+
+    Returns:
+        The quantiles, and for each position and lag whether enough changes stood behind them,
+        its own or a smaller lag's ([N, L]).
+    """
+    start = max(0, int(positions.min()) - window - int(lags[-1]))
+    seen_T = values[start : int(positions.max())]
+    changes = np.full((len(lags), window + len(seen_T)), np.nan, dtype=np.float32)
+    for row, lag in enumerate(lags):
+        if lag < len(seen_T):
+            changes[row, window + lag :] = seen_T[lag:] - seen_T[:-lag]
+    # The window that starts in padded column p holds the changes that end before position p.
+    windows_LTW = np.lib.stride_tricks.sliding_window_view(changes, window, axis=1)
+    chunk = max(1, MAX_WINDOW_NUMBERS // (len(lags) * window))
+    parts = [
+        _sorted_quantiles(np.sort(windows_LTW[:, positions[first : first + chunk] - start], -1))
+        for first in range(0, len(positions), chunk)
+    ]
+    quantiles_LNQ = np.concatenate([quantiles for quantiles, _ in parts], axis=1)
+    counts_LN = np.concatenate([counts for _, counts in parts], axis=1)
+
+    own_LN = np.arange(len(lags))[:, None]
+    source_LN = np.maximum.accumulate(
+        np.where(counts_LN >= min(MIN_CHANGES, window), own_LN, -1), axis=0
+    )
+    enough_LN = source_LN >= 0
+    filled_LNQ = np.take_along_axis(quantiles_LNQ, np.maximum(source_LN, 0)[:, :, None], axis=0)
+    filled_LNQ = np.where(enough_LN[:, :, None], filled_LNQ, 0.0)
+    return np.moveaxis(filled_LNQ, 0, 1), enough_LN.T
+
+
+def _sorted_quantiles(
+    sorted_LNW: Float32[np.ndarray, "L N W"],
+) -> tuple[Float[np.ndarray, "L N Q"], np.ndarray]:
+    """Return quantiles minus the median of sorted rows (NaN last), and the numbers in each row."""
+    counts_LN = np.count_nonzero(~np.isnan(sorted_LNW), axis=-1)
+    levels_Q = np.array(QUANTILE_LEVELS)
+    top_LN1 = np.maximum(counts_LN - 1, 0)[:, :, None]
+    rank_LNQ = top_LN1 * levels_Q
+    below_LNQ = np.floor(rank_LNQ).astype(np.int64)
+    above_LNQ = np.minimum(below_LNQ + 1, top_LN1)
+    low_LNQ, high_LNQ = (
+        np.take_along_axis(sorted_LNW, rank, axis=-1).astype(np.float64)
+        for rank in (below_LNQ, above_LNQ)
+    )
+    quantiles_LNQ = low_LNQ + (rank_LNQ - below_LNQ) * (high_LNQ - low_LNQ)
+    quantiles_LNQ = np.maximum.accumulate(quantiles_LNQ, axis=-1)
+    return quantiles_LNQ - quantiles_LNQ[:, :, [len(levels_Q) // 2]], counts_LN
+
+
+def _slopes(
+    values: Float32[np.ndarray, " T"],
+    positions: Int64[np.ndarray, " N"],
+    last_N: Int64[np.ndarray, " N"],
+    context_length: int,
+) -> Float[np.ndarray, " N"]:
+    """Mean change per step between the first and the last observed value of each context."""
+    num_steps = len(values)
+    index_T = np.where(np.isfinite(values), np.arange(num_steps), num_steps)
+    next_T = np.minimum.accumulate(index_T[::-1])[::-1]
+    first_N = np.minimum(next_T[np.maximum(positions - context_length, 0)], last_N)
+    rise_N = values[last_N].astype(np.float64) - values[first_N]
+    return rise_N / np.maximum(last_N - first_N, 1)
+
+
+def _seasonal_values(
+    values: Float32[np.ndarray, " T"],
+    positions: Int64[np.ndarray, " N"],
+    offsets_H: Int64[np.ndarray, " H"],
+    seasonality: int,
+    fallback_NH: Float[np.ndarray, "N H"],
+) -> Float[np.ndarray, "N H"]:
+    """Return the newest observed value of each step's phase up to the season before it."""
+    num_steps = len(values)
+    padded = -(-num_steps // seasonality) * seasonality
+    index = np.full(padded, -1)
+    index[:num_steps] = np.where(np.isfinite(values), np.arange(num_steps), -1)
+    newest = np.maximum.accumulate(index.reshape(-1, seasonality), axis=0).ravel()
+    wanted_NH = positions[:, None] - 1 + offsets_H
+    found_NH = np.where(wanted_NH >= 0, newest[np.maximum(wanted_NH, 0)], -1)
+    usable_NH = (found_NH >= 0) & (positions >= seasonality)[:, None]
+    return np.where(usable_NH, values[np.maximum(found_NH, 0)], fallback_NH)
