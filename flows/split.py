@@ -1,0 +1,71 @@
+"""
+Stage ``split``: data/valid -> data/splits.json, cut-offs, origins, held-out groups and folds.
+
+The series are read twice: once for the calendar, once to count what each origin judges.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from flows import paths
+from flows.stage import Summary, run_stage
+from toto_core.config import Params
+from toto_core.data.splits import Cells, Splits, count_cells, make_splits, survey
+from toto_core.data.tables import read_items
+from toto_core.files import write_json
+
+
+def run(params: Params, root: Path) -> Summary:
+    """Split the series of ``root``/data/valid."""
+    splits = make_splits(survey(read_items(root / paths.VALID)), params.split)
+    cells = count_cells(read_items(root / paths.VALID), splits)
+    metrics = _metrics(splits, cells)
+    write_json(root / paths.SPLITS, splits.to_json())
+    write_json(root / paths.METRICS / "split.json", metrics)
+    return Summary(
+        text=_sentence(splits, cells),
+        metrics={name: value for name, value in metrics.items() if not isinstance(value, str)},
+        tables={
+            "split-cells": [
+                {"items": "seen", "train": cells.seen_train, "test": cells.seen_test},
+                {"items": "held out", "train": 0, "test": cells.held_out_test},
+            ]
+        },
+    )
+
+
+def _metrics(splits: Splits, cells: Cells) -> dict[str, float | str]:
+    per_test, per_validation = cells.judged_per_test_origin, cells.judged_per_validation_origin
+    return {
+        "validation_start": splits.validation_start.isoformat(),
+        "test_start": splits.test_start.isoformat(),
+        "test_end": splits.test_end.isoformat(),
+        "test_origins": len(splits.test_origins),
+        "validation_origins": len(splits.validation_origins),
+        "folds": len(splits.folds),
+        "overlap": splits.overlap,
+        "held_out_groups": len(splits.held_out_groups),
+        "seen_train_items": cells.seen_train,
+        "seen_test_items": cells.seen_test,
+        "held_out_train_items": cells.held_out_train,
+        "held_out_test_items": cells.held_out_test,
+        "judged_per_test_origin_min": int(per_test.min()),
+        "judged_per_test_origin_median": float(np.median(per_test)),
+        "judged_per_validation_origin_min": int(per_validation.min()),
+        "judged_per_validation_origin_median": float(np.median(per_validation)),
+    }
+
+
+def _sentence(splits: Splits, cells: Cells) -> str:
+    num_items = len(splits.train_items) + len(splits.held_out_items)
+    return (
+        f"train before {splits.validation_start.isoformat()} on {cells.seen_train} items, "
+        f"test from {splits.test_start.isoformat()} at {len(splits.test_origins)} origins; "
+        f"the median origin judges {np.median(cells.judged_per_test_origin):g} of {num_items} "
+        f"items, {cells.held_out_test} items are held out and judged apart"
+    )
+
+
+if __name__ == "__main__":
+    run_stage("split", run)
