@@ -1,0 +1,277 @@
+"""The losses equal fev, GluonTS and a plain loop on the stored cases, and weigh cells alike."""
+
+import json
+import math
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from toto_core.evaluation.metrics import (
+    QUANTILE_LEVELS,
+    cell_losses,
+    horizon_scores,
+    origin_losses,
+    pooled_scores,
+    seasonal_errors,
+)
+
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "metrics.json").read_text())["cases"]
+START = datetime(2024, 1, 1, tzinfo=UTC)
+# GluonTS takes neighbours as the season of a history shorter than one; fev and this project do not.
+OTHER_SEASON_IN_GLUONTS = {"E_history_shorter_than_season"}
+
+
+def hours(first, count):
+    return [START + timedelta(hours=first + k) for k in range(count)]
+
+
+def numbers(values):
+    return np.array(values, dtype=float)
+
+
+def series_table(histories):
+    return pl.concat(
+        pl.DataFrame(
+            {
+                "item_id": [f"s{k}"] * len(past),
+                "variate": ["y"] * len(past),
+                "timestamp": hours(0, len(past)),
+                "value": numbers(past),
+            }
+        ).cast({"timestamp": pl.Datetime("us", "UTC")})
+        for k, past in enumerate(histories)
+    )
+
+
+def scales_of(case):
+    histories = case["inputs"]["past"]
+    names = [f"s{k}" for k in range(len(histories))]
+    seasons = pl.DataFrame({"item_id": names, "season": case["inputs"]["seasonality"]})
+    end_us = int((START + timedelta(days=9999)).timestamp() * 1e6)
+    return seasonal_errors(series_table(histories).lazy(), seasons, before_us=end_us)
+
+
+def forecasts_of(case, name="model"):
+    tables = []
+    for k, (target, quantiles) in enumerate(
+        zip(case["inputs"]["y_true"], case["inputs"]["q"], strict=True)
+    ):
+        num_steps = len(target)
+        tables.append(
+            pl.DataFrame(
+                {
+                    "item_id": [f"s{k}"] * num_steps,
+                    "variate": ["y"] * num_steps,
+                    "origin": [START] * num_steps,
+                    "step": np.arange(1, num_steps + 1, dtype=np.int32),
+                    "target": numbers(target),
+                    name: numbers(quantiles),
+                }
+            )
+        )
+    return pl.concat(tables)
+
+
+def losses_of(case):
+    facts = scales_of(case).with_columns(group=pl.col("item_id"), held_out=pl.lit(False))
+    return origin_losses(
+        forecasts_of(case),
+        facts,
+        forecasters=["model"],
+        source="candidate",
+        levels=case["inputs"]["quantile_levels"],
+    )
+
+
+@pytest.mark.parametrize("name", sorted(GOLDEN))
+def test_seasonal_errors_equal_the_stored_ones(name):
+    found = scales_of(GOLDEN[name])["scale"].to_list()
+    expected = GOLDEN[name]["own_plain_loop"]["seasonal_error"]
+    assert [None if e is None else pytest.approx(e, rel=1e-12) for e in expected] == found
+
+
+@pytest.mark.parametrize("name", sorted(GOLDEN))
+def test_pooled_scores_equal_fev_gluonts_and_the_plain_loop(name):
+    case = GOLDEN[name]
+    scores = pooled_scores(losses_of(case))["model"]
+    plain, fev, gluonts = case["own_plain_loop"], case["fev"], case["gluonts_ev"]
+    wql = "mean_weighted_sum_quantile_loss"
+    expected = {
+        "mase": [plain["MASE"], fev["MASE"], gluonts["MASE[0.5]"]],
+        "sql": [plain["SQL"], fev["SQL"], gluonts["average_mean_scaled_quantile_loss"]],
+        "wql": [plain["WQL"], fev["WQL"], gluonts[wql]],
+        "mae": [fev["MAE"], gluonts["MAE[0.5]"]],
+        "mql": [2 * plain["pinball_mean_no_factor2"], fev["MQL"]],
+        "coverage80": [plain["interval_coverage_0p1_0p9"]],
+    }
+    if name in OTHER_SEASON_IN_GLUONTS:
+        expected["mase"].pop()
+        expected["sql"].pop()
+    for metric, values in expected.items():
+        for value in values:
+            assert scores[metric] == pytest.approx(value, rel=1e-9), metric
+
+
+def test_gluonts_differs_where_the_history_is_shorter_than_a_season():
+    case = GOLDEN["E_history_shorter_than_season"]
+    assert pooled_scores(losses_of(case))["model"]["mase"] == pytest.approx(1.3803, abs=1e-4)
+    assert case["gluonts_ev"]["MASE[0.5]"] == pytest.approx(1.158, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", sorted(GOLDEN))
+def test_losses_of_each_series_equal_the_stored_ones(name):
+    case = GOLDEN[name]
+    rows = {row["item_id"]: row for row in losses_of(case).iter_rows(named=True)}
+    gluonts = case["gluonts_ev_per_series_axis1"]["MAE[0.5]"]
+    utilsforecast = case["utilsforecast"]["mqloss"]  # without the factor 2
+    for k, expected in enumerate(gluonts):
+        if expected is None:
+            assert f"s{k}" not in rows  # every target of it is missing
+        else:
+            assert rows[f"s{k}"]["mae"] == pytest.approx(expected, rel=1e-9)
+            assert rows[f"s{k}"]["ql"] == pytest.approx(2 * utilsforecast[f"s{k}"], rel=1e-9)
+
+
+def test_quantile_loss_by_hand():
+    cells = cell_losses(np.array([10.0]), np.full((1, 9), 7.0))
+    # 2 (y - z) q, averaged over the levels: 2 * 3 * 0.5
+    assert cells.ql[0] == pytest.approx(3.0)
+    cells = cell_losses(np.array([7.0]), np.full((1, 9), 10.0))
+    assert cells.ql[0] == pytest.approx(3.0)
+    assert (cells.ae[0], cells.se[0], cells.inside80[0]) == (3.0, 9.0, 0.0)
+
+
+def test_true_quantiles_have_the_smallest_loss():
+    rng = np.random.default_rng(0)
+    target = rng.standard_normal(50_000)
+    truth = np.quantile(rng.standard_normal(200_000), QUANTILE_LEVELS)
+    loss = {
+        name: cell_losses(target, np.tile(quantiles, (len(target), 1))).ql.mean()
+        for name, quantiles in {
+            "truth": truth,
+            "wide": 1.5 * truth,
+            "narrow": 0.5 * truth,
+            "moved": truth + 0.2,
+        }.items()
+    }
+    assert min(loss, key=lambda name: loss[name]) == "truth"
+    assert loss["truth"] < 0.99 * min(loss[name] for name in ("wide", "narrow", "moved"))
+
+
+def two_series_forecasts(seed=0):
+    rng = np.random.default_rng(seed)
+    rows = [
+        {"item_id": name, "variate": "y", "origin": START + timedelta(days=day), "step": step}
+        for name in ("a", "b")
+        for day in range(3)
+        for step in (1, 2)
+    ]
+    quantiles = np.sort(rng.standard_normal((len(rows), 9)), axis=1)
+    return pl.DataFrame(rows).with_columns(
+        pl.col("step").cast(pl.Int32),
+        target=rng.standard_normal(len(rows)),
+        model=quantiles,
+        naive=quantiles + 1,
+    )
+
+
+def facts(scale_b=2.0):
+    return pl.DataFrame(
+        {
+            "item_id": ["a", "b"],
+            "variate": ["y", "y"],
+            "group": ["g", "g"],
+            "held_out": [False, True],
+            "scale": [0.5, scale_b],
+        }
+    )
+
+
+def test_losses_are_means_over_observed_steps():
+    forecasts = two_series_forecasts()
+    forecasts[1, "target"] = None
+    losses = origin_losses(forecasts, facts(), forecasters=["model", "naive"], source="candidate")
+    assert losses.height == 12
+    assert losses.columns[:7] == [
+        *("item_id", "group", "variate", "held_out", "origin", "forecaster", "source"),
+    ]
+    first = losses.row(0, named=True)
+    assert (first["forecaster"], first["num_steps"]) == ("model", 1)
+    cells = cell_losses(forecasts["target"].to_numpy()[:1], forecasts["model"].to_numpy()[:1])
+    assert first["sql"] == pytest.approx(cells.ql[0] / 0.5)
+    assert first["mase"] == pytest.approx(cells.ae[0] / 0.5)
+    assert first["abs_target"] == pytest.approx(abs(forecasts["target"][0]))
+
+
+@pytest.mark.parametrize("scale", [0.0, None])
+def test_a_series_without_a_scale_has_no_scaled_loss(scale):
+    forecasts = two_series_forecasts()
+    losses = origin_losses(forecasts, facts(scale), forecasters=["model"], source="candidate")
+    assert losses.filter(pl.col("item_id") == "b")["sql"].null_count() == 3
+    only_a = losses.filter(pl.col("item_id") == "a")
+    pooled = pooled_scores(losses)["model"]
+    assert pooled["sql"] == pytest.approx(pooled_scores(only_a)["model"]["sql"])
+    assert pooled["mae"] != pytest.approx(pooled_scores(only_a)["model"]["mae"])
+
+
+def test_scaled_losses_do_not_depend_on_units():
+    forecasts = two_series_forecasts()
+    larger = forecasts.with_columns(
+        pl.col("target") * 1000, model=forecasts["model"].to_numpy() * 1000
+    )
+    scaled = facts().with_columns(pl.col("scale") * 1000)
+    options = {"forecasters": ["model"], "source": "candidate"}
+    before, after = (
+        pooled_scores(origin_losses(table, fact, **options))["model"]
+        for table, fact in ((forecasts, facts()), (larger, scaled))
+    )
+    for metric in ("mase", "sql", "wql", "coverage80"):
+        assert after[metric] == pytest.approx(before[metric])
+    assert after["mae"] == pytest.approx(1000 * before["mae"])
+
+
+def test_r2_is_against_no_change():
+    forecasts = two_series_forecasts()
+    losses = origin_losses(forecasts, facts(), forecasters=["model", "naive"], source="candidate")
+    scores = pooled_scores(losses)
+    scale = np.repeat([0.5, 2.0], 6)
+    errors = {
+        name: (forecasts["target"].to_numpy() - forecasts[name].to_numpy()[:, 4]) / scale
+        for name in ("model", "naive")
+    }
+    expected = 1 - np.sum(errors["model"] ** 2) / np.sum(errors["naive"] ** 2)
+    assert scores["model"]["r2_vs_naive"] == pytest.approx(expected)
+    assert scores["naive"]["r2_vs_naive"] == 0
+
+
+def test_without_no_change_there_is_no_r2():
+    losses = origin_losses(
+        two_series_forecasts(), facts(), forecasters=["model"], source="candidate"
+    )
+    assert math.isnan(pooled_scores(losses)["model"]["r2_vs_naive"])
+
+
+def test_steps_are_scored_apart():
+    forecasts = two_series_forecasts()
+    table = horizon_scores(forecasts, facts(), forecasters=["model", "naive"])
+    assert table.columns == ["step", "forecaster", "mase", "sql"]
+    assert table.height == 4
+    for step in (1, 2):
+        rows = forecasts.with_columns(scale=np.repeat([0.5, 2.0], 6)).filter(pl.col("step") == step)
+        error = np.abs(rows["target"].to_numpy() - rows["model"].to_numpy()[:, 4])
+        found = table.filter((pl.col("step") == step) & (pl.col("forecaster") == "model"))
+        assert found["mase"].item() == pytest.approx(np.mean(error / rows["scale"].to_numpy()))
+
+
+def test_scale_does_not_see_the_test_period():
+    past = np.random.default_rng(0).standard_normal(50).cumsum()
+    seasons = pl.DataFrame({"item_id": ["s0"], "season": [4]})
+    cut_us = int(hours(40, 1)[0].timestamp() * 1e6)
+    before = seasonal_errors(series_table([past]).lazy(), seasons, before_us=cut_us)
+    past[40:] = 1e6
+    after = seasonal_errors(series_table([past]).lazy(), seasons, before_us=cut_us)
+    assert before.equals(after)
+    assert before["scale"].item() == pytest.approx(np.abs(past[4:40] - past[:36]).mean())
