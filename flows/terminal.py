@@ -1,0 +1,33 @@
+"""What the project writes to the terminal: results on stdout, log and warnings on stderr."""
+
+import logging
+import sys
+
+LOGGERS = ("toto_core", "flows", "__main__")
+
+
+def say(line: str) -> None:
+    """Write a line of the result to stdout, at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def warn(line: str) -> None:
+    """Write a line that is not the result to stderr."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+def log_to_terminal() -> None:
+    """Show the project's own log on stderr; a handler of ours on the root keeps Prefect's away."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.addFilter(lambda record: not record.name.startswith("prefect"))
+    logging.getLogger().addHandler(handler)
+    for name in LOGGERS:
+        logging.getLogger(name).setLevel(logging.INFO)
+
+
+def one_line(error: BaseException) -> str:
+    """Return the type and the text of an error of somebody else's in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
