@@ -1,0 +1,157 @@
+"""
+Stage ``validate``: data/series -> data/valid, data/quarantine.
+
+python -m flows.validate
+"""
+
+from collections import Counter
+from pathlib import Path
+
+import polars as pl
+
+from flows import paths
+from flows.stage import Summary, run_stage
+from toto_core.config import Params, ValidateParams
+from toto_core.data import rules, tables
+from toto_core.data.shards import (
+    COMPRESSION_LEVEL,
+    REJECTED_FILE,
+    ROW_GROUP_SIZE,
+    write_items,
+    write_shard,
+    write_table,
+)
+from toto_core.data.validation import (
+    Counts,
+    absent_series,
+    check_shard,
+    collect_calendars,
+    judge_rejected,
+    series_facts,
+)
+from toto_core.errors import DataError
+from toto_core.files import write_json, writing
+
+
+def run(params: Params, root: Path) -> Summary:
+    """
+    Validate the series of ``root``/data/series, one shard in memory at a time.
+
+    Raises:
+        DataError: if more than ``validate.max_quarantined`` of the rows, or all series, are
+            rejected; data/quarantine then says why, and data/valid stays as it was.
+        ConfigError: if ``validate`` names variates that do not exist.
+    """
+    with writing(root / paths.VALID) as valid:
+        valid.mkdir()
+        with writing(root / paths.QUARANTINE) as quarantine:
+            quarantine.mkdir()
+            counts = _validate(root / paths.SERIES, params.validate_, valid, quarantine)
+        _refuse_too_many(counts, params.validate_)
+    table = [
+        {"rule": rule, "rows": counts.rule_rows[rule], "series": counts.rule_series[rule]}
+        for rule in sorted((*rules.ROW_RULES, *rules.SERIES_RULES))
+    ]
+    write_json(root / paths.METRICS / "validate.json", counts.to_json())
+    with writing(root / paths.PLOTS / "quarantine.csv") as path:
+        pl.DataFrame(table).write_csv(path)
+    return Summary(
+        text=_sentence(counts), metrics=counts.totals(), tables={"quarantine-counts": table}
+    )
+
+
+def _validate(source: Path, params: ValidateParams, valid: Path, quarantine: Path) -> Counts:
+    items = tables.read_items_table(source)
+    rules.check_names(params, set(items["variate"]))
+    facts = series_facts(items, params)
+    shards = tables.shard_paths(source)
+    columns = ["item_id", "timestamp", "value"]
+    calendars = collect_calendars((pl.read_parquet(p, columns=columns) for p in shards), facts)
+    counts = Counts()
+    bad_rows, bad_series, kept = [], [], []
+    rejected = source / REJECTED_FILE
+    if rejected.is_file():
+        found, part = judge_rejected(pl.read_parquet(rejected))
+        counts.add(part)
+        bad_rows.append(_write_part(found, quarantine, 0))
+    for index, path in enumerate(shards):
+        checked = check_shard(pl.read_parquet(path), facts, params, calendars)
+        counts.add(checked.counts)
+        bad_rows.append(_write_part(checked.quarantined_rows, quarantine, index + 1))
+        bad_series.append(checked.quarantined_series)
+        kept.append(checked.series)
+        if checked.rows.height:
+            write_shard(valid, index, checked.rows)
+    seen = pl.concat([*kept, *[bad.select("item_id", "variate") for bad in bad_series]])
+    absent = absent_series(facts, seen, params)
+    counts.add(
+        Counts(
+            series_in=absent.height,
+            series_quarantined=absent.height,
+            rule_series=Counter(too_short=absent.height),
+        )
+    )
+    counts.check()
+    _join_parts(bad_rows, quarantine / "rows.parquet")
+    write_table(
+        quarantine / "series.parquet", pl.concat([*bad_series, absent]).sort("item_id", "variate")
+    )
+    write_items(valid, items.join(pl.concat(kept), on=["item_id", "variate"], how="semi"))
+    return counts
+
+
+def _write_part(rows: pl.DataFrame, directory: Path, index: int) -> Path:
+    path = directory / f"part-{index:05d}.parquet"
+    write_table(path, rows)
+    return path
+
+
+def _join_parts(parts: list[Path], target: Path) -> None:
+    """Make one file of all parts without holding them in memory together."""
+    pl.scan_parquet(parts).sink_parquet(
+        target,
+        compression="zstd",
+        compression_level=COMPRESSION_LEVEL,
+        statistics=True,
+        row_group_size=ROW_GROUP_SIZE,
+        maintain_order=True,
+    )
+    for part in parts:
+        part.unlink()
+
+
+def _refuse_too_many(counts: Counts, params: ValidateParams) -> None:
+    where = f"see the column reason of {paths.QUARANTINE}/rows.parquet"
+    if counts.series_valid == 0:
+        raise DataError(
+            f"validate: valid series = 0 of {counts.series_in}, at least 1 is needed; "
+            f"{_worst(counts.rule_series, 'series')}; {where} and series.parquet, "
+            "mend the data or params.yaml: validate"
+        )
+    # What params.yaml itself asks to drop says nothing about the data.
+    faulty = counts.rows_quarantined - counts.rule_rows["not_final"]
+    share = faulty / counts.rows_in
+    if share > params.max_quarantined:
+        raise DataError(
+            f"validate: quarantined = {share:.4g} of {counts.rows_in} rows, at most "
+            f"validate.max_quarantined = {params.max_quarantined:g}; "
+            f"{_worst(counts.rule_rows, 'rows')}; {where}, mend the data or params.yaml: validate"
+        )
+
+
+def _worst(by_rule: Counter[str], unit: str) -> str:
+    worst = sorted(by_rule.items(), key=lambda entry: (-entry[1], entry[0]))[:3]
+    return "the worst rules are " + ", ".join(f"{rule} ({n} {unit})" for rule, n in worst if n)
+
+
+def _sentence(counts: Counts) -> str:
+    repairs = ", ".join(f"{rule} {n:,}" for rule, n in sorted(counts.repairs.items()) if n)
+    return (
+        f"{counts.rows_valid:,} of {counts.rows_in:,} rows and {counts.series_valid:,} of "
+        f"{counts.series_in:,} series are valid, {counts.rows_quarantined:,} rows in quarantine; "
+        f"repairs: {repairs or 'none'}"
+    )
+
+
+if __name__ == "__main__":
+    run_stage("validate", run)

@@ -1,0 +1,296 @@
+"""
+The regular grid of a series: where each time stamp lies on it, and the rows that fill it.
+
+A grid point has an integer *cell*. With a fixed interval, cell c lies at phase + c * interval,
+where the phase is the one most points of the item have. With a calendar frequency (business days,
+months, quarters, years), c counts the entries of a ``Calendar``.
+
+All times are microseconds since 1970 in UTC. Tables: ``series`` has one row for each series of a
+shard in its order, with ``item`` (number of the item in the shard), ``freq`` and ``interval`` (null
+unless the grid is fixed); ``rows`` refer to it by the column ``series``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float32, Int64
+
+from toto_core.data.frequency import DAY_US, HOUR_US, parse_freq
+
+# A point that lies off its grid by at most this share of the interval is moved onto it: clocks
+# jitter, and a day in local time shifts by 1/24 at a change to daylight-saving time.
+SNAP_SHARE: Final = 0.1
+# What clocks skip when daylight-saving time begins: an hour nearly everywhere, half an hour on
+# Lord Howe Island, two hours in some double summer times (IANA time zone database).
+SKIPPED_US: Final = (HOUR_US // 2, HOUR_US, 2 * HOUR_US)
+# Two equal stamps after a gap are more likely a repetition than a skipped hour.
+MIN_SKIPPED: Final = 3
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """
+    The points that a calendar frequency has: periods (days, months ..) and a time in each.
+
+    Attributes:
+        periods: strictly increasing numbers of the periods since 1970.
+        times: a time stamp in each period, strictly increasing.
+    """
+
+    periods: Int64[np.ndarray, " C"]
+    times: Int64[np.ndarray, " C"]
+
+
+def period_of(times: Int64[np.ndarray, " N"], freq: str) -> Int64[np.ndarray, " N"]:
+    """Number the day, month, quarter or year (by the unit of ``freq``) of each time in UTC."""
+    unit = parse_freq(freq).unit
+    if unit == "B":
+        return times // DAY_US
+    months = times.astype("datetime64[us]").astype("datetime64[M]").astype(np.int64)
+    return months // {"M": 1, "Q": 3, "Y": 12}[unit]
+
+
+def period_start(periods: Int64[np.ndarray, " N"], freq: str) -> Int64[np.ndarray, " N"]:
+    """Return the first microsecond of each period that ``period_of`` numbers."""
+    unit = parse_freq(freq).unit
+    if unit == "B":
+        return periods * DAY_US
+    months = periods * {"M": 1, "Q": 3, "Y": 12}[unit]
+    return months.astype("datetime64[M]").astype("datetime64[us]").astype(np.int64)
+
+
+def make_calendar(times: Int64[np.ndarray, " N"], freq: str) -> Calendar:
+    """
+    Return the calendar of a frequency from all time stamps observed in the data set.
+
+    Business days are those on which anything was observed: holidays are absent. Months, quarters
+    and years have no holidays, so every one from the first to the last is there.
+    """
+    times = np.sort(times)
+    periods, first = np.unique(period_of(times, freq), return_index=True)
+    seen = times[first]
+    frequency = parse_freq(freq)
+    if frequency.unit == "B" or frequency.count > 1 or len(periods) == 0:
+        return Calendar(periods, seen)
+    every = np.arange(periods[0], periods[-1] + 1)
+    filled = period_start(every, freq)
+    filled[periods - periods[0]] = seen
+    return Calendar(every, filled)
+
+
+def locate(
+    rows: pl.DataFrame, series: pl.DataFrame, calendars: Mapping[str, Calendar]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """
+    Give each row its cell and each series its phase.
+
+    Args:
+        rows: columns ``series`` and ``time`` (no nulls), sorted by them.
+        series: a series whose ``freq`` is neither fixed nor one of ``calendars`` gets no cells.
+
+    Returns:
+        ``rows`` with ``cell`` (nearest) and ``off`` (microseconds from it, 0 on a calendar), and
+        ``series`` with ``phase``.
+    """
+    time = rows["time"]
+    interval = series["interval"].gather(rows["series"])
+    item = series["item"].gather(rows["series"])
+    phases = _phases(pl.DataFrame({"item": item, "remainder": time % interval}), series)
+    series = series.join(phases, on="item", how="left", maintain_order="left")
+    since = time - series["phase"].gather(rows["series"])
+    half = interval // 2
+    cell = (since + half) // interval
+    off = since - cell * interval
+    for freq, calendar in calendars.items():
+        index = (series["freq"].eq_missing(freq)).gather(rows["series"]).arg_true()
+        places = np.searchsorted(calendar.periods, period_of(time.gather(index).to_numpy(), freq))
+        cell = cell.scatter(index, places)
+        off = off.scatter(index, 0)
+    return rows.with_columns(cell=cell, off=off), series
+
+
+def _phases(rows: pl.DataFrame, series: pl.DataFrame) -> pl.DataFrame:
+    """The most common ``remainder`` of each item; the circular mean where none is common."""
+    spread = rows.group_by("item").agg(
+        phase=pl.col("remainder").min(), highest=pl.col("remainder").max(), count=pl.len()
+    )
+    agreed = spread.filter((pl.col("phase") == pl.col("highest")).fill_null(value=True))
+    rest = spread.join(agreed, on="item", how="anti").select("item", "count")
+    if rest.is_empty():
+        return agreed.select("item", "phase")
+    interval = series.group_by("item").agg(pl.col("interval").first())
+    mixed = rows.join(rest, on="item").join(interval, on="item")
+    common = (
+        mixed.group_by("item", "remainder", "count")
+        .len()
+        .sort("item", "len", "remainder", descending=[False, True, False])
+        .unique("item", keep="first", maintain_order=True)
+    )
+    modes = common.filter(pl.col("len") * 2 >= pl.col("count")).select("item", phase="remainder")
+    jittering = mixed.join(modes, on="item", how="anti")
+    angle = pl.col("remainder") / pl.col("interval") * (2 * np.pi)
+    # Rounded to a hundredth of the interval: the grid need not follow the noise of the mean.
+    share = pl.arctan2(angle.sin().mean(), angle.cos().mean()) / (2 * np.pi)
+    means = jittering.group_by("item").agg(
+        phase=((share * 100).round() * pl.col("interval").first() / 100)
+        .round()
+        .cast(pl.Int64)
+        .mod(pl.col("interval").first())
+    )
+    return pl.concat([agreed.select("item", "phase"), modes, means])
+
+
+def is_off_grid(interval: pl.Expr | pl.Series) -> pl.Expr:
+    """Whether a row's ``off`` is beyond what is moved onto the grid."""
+    return pl.col("off").abs() > interval * SNAP_SHARE
+
+
+def renumber_dst(rows: pl.DataFrame, series: pl.DataFrame) -> pl.DataFrame:
+    """
+    Undo the daylight-saving artefact: k samples of a skipped hour that all carry its end as stamp.
+
+    Such a run follows a gap that its k samples fill exactly, as long as what clocks skip
+    (``SKIPPED_US``; the sample due at the end itself may be among them), and the next stamp is on
+    the grid after them. The samples get the cells of the gap in their order.
+
+    Args:
+        rows: as ``locate`` returns them, equal stamps in the order in which they were recorded.
+
+    Returns:
+        ``rows`` with the new cells and a column ``renumbered``.
+    """
+    is_repeated = pl.col("series").eq(pl.col("series").shift()) & pl.col("time").eq(
+        pl.col("time").shift()
+    )
+    repeated = rows.select(is_repeated.fill_null(value=False)).to_series()
+    rows = rows.with_columns(renumbered=pl.lit(value=False))
+    if not repeated.any():
+        return rows
+    affected = rows["series"].filter(repeated).unique().sort()
+    members = rows.select(
+        "series", "time", "cell", "off", run=(~repeated).cum_sum(), index=pl.int_range(pl.len())
+    ).filter(pl.col("series").is_in(affected.implode()))
+    members = members.with_columns(interval=series["interval"].gather(members["series"]))
+    runs = _skipped_hours(members)
+    members = members.join(runs, on="run", how="inner", maintain_order="left")
+    position = pl.int_range(pl.len()).over("run")
+    members = members.with_columns(cell=pl.col("before") + 1 + position)
+    index = members["index"]
+    return rows.with_columns(
+        cell=rows["cell"].scatter(index, members["cell"]),
+        off=rows["off"].scatter(index, 0),
+        renumbered=rows["renumbered"].scatter(index, True),
+    )
+
+
+def _skipped_hours(members: pl.DataFrame) -> pl.DataFrame:
+    """``run`` and the cell ``before`` of each run of equal stamps that a skipped hour explains."""
+    runs = members.group_by("run", maintain_order=True).agg(
+        pl.col("series", "time", "cell", "off", "interval").first(), count=pl.len().cast(pl.Int64)
+    )
+    interval, count = pl.col("interval"), pl.col("count")
+    on_grid = ~is_off_grid(interval)
+    runs = runs.with_columns(
+        before=pl.col("cell").shift(),
+        start=(pl.col("time") - pl.col("off")).shift(),
+        has_before=(pl.col("series") == pl.col("series").shift()) & on_grid.shift(),
+        after=pl.col("cell").shift(-1),
+        has_after=(pl.col("series") == pl.col("series").shift(-1)) & on_grid.shift(-1),
+    )
+    gap = pl.col("time") - pl.col("start")
+    is_skip = pl.any_horizontal(
+        *[(count * interval == skip) | ((count - 1) * interval == skip) for skip in SKIPPED_US]
+    )
+    return runs.filter(
+        (count >= MIN_SKIPPED)
+        & pl.col("has_before")
+        & pl.col("has_after")
+        & (gap // interval == count)
+        & is_skip
+        & (pl.col("after") > pl.col("before") + count)
+    ).select("run", "before")
+
+
+@dataclass(frozen=True)
+class Placed:
+    """
+    Items on their grids.
+
+    Attributes:
+        series: index of each value's series.
+        times: time of each value; those of the variates of an item are alike.
+        values: NaN where nothing was observed.
+        num_snapped: observed points whose time is not the one that they were recorded at.
+    """
+
+    series: Int64[np.ndarray, " N"]
+    times: Int64[np.ndarray, " N"]
+    values: Float32[np.ndarray, " N"]
+    num_snapped: int
+
+
+def place(rows: pl.DataFrame, series: pl.DataFrame, calendars: Mapping[str, Calendar]) -> Placed:
+    """
+    Put the rows of each item on the grid from its first to its last observed point.
+
+    Args:
+        rows: ``series``, ``time``, ``cell``, ``value``, ``renumbered``; sorted, a cell of a series
+            occurs once.
+        series: with ``phase``; those without rows do not appear in the result.
+    """
+    spans = rows.group_by("series", maintain_order=True).agg(
+        first=pl.col("cell").min(), last=pl.col("cell").max()
+    )
+    present = spans["series"].to_numpy()
+    spans = pl.concat([spans, series.select(pl.all().gather(spans["series"]))], how="horizontal")
+    items = spans.group_by("item", maintain_order=True).agg(
+        pl.col("freq", "interval", "phase").first(),
+        first=pl.col("first").min(),
+        length=pl.col("last").max() - pl.col("first").min() + 1,
+        num_variates=pl.len(),
+    )
+    item = np.repeat(np.arange(items.height), items["num_variates"].to_numpy())
+    length = items["length"].to_numpy()
+    first = items["first"].to_numpy()
+    item_start = np.cumsum(length) - length
+    series_start = np.cumsum(length[item]) - length[item]
+
+    # What to add to a cell of a series to get its place among all values, and among item_times,
+    # which hold the grid of each item once.
+    to_value, to_time = np.zeros((2, series.height), np.int64)
+    to_value[present] = series_start - first[item]
+    to_time[present] = (item_start - first)[item]
+    row_series, cell = rows["series"].to_numpy(), rows["cell"].to_numpy()
+    values = np.full(int(length[item].sum()), np.nan, np.float32)
+    values[cell + to_value[row_series]] = rows["value"].to_numpy()
+
+    item_times = _item_times(items, calendars)
+    time, at = rows["time"].to_numpy(), cell + to_time[row_series]
+    own = series["interval"].is_null().to_numpy()[row_series]
+    # A calendar says which periods there are; within one an item keeps its own time of day.
+    item_times[at[own]] = time[own]
+    is_moved = (item_times[at] != time) & ~rows["renumbered"].to_numpy()
+    value_to_time = np.repeat(item_start[item] - series_start, length[item])
+    return Placed(
+        series=np.repeat(present.astype(np.int64), length[item]),
+        times=item_times[np.arange(len(values)) + value_to_time],
+        values=values,
+        num_snapped=int(is_moved.sum()),
+    )
+
+
+def _item_times(items: pl.DataFrame, calendars: Mapping[str, Calendar]) -> Int64[np.ndarray, " T"]:
+    """The grids of all items, one after the other."""
+    length = items["length"].to_numpy()
+    start = np.cumsum(length) - length
+    cell = np.arange(int(length.sum())) + np.repeat(items["first"].to_numpy() - start, length)
+    phase = items["phase"].fill_null(0).to_numpy()
+    interval = items["interval"].fill_null(0).to_numpy()
+    times = np.repeat(phase, length) + cell * np.repeat(interval, length)
+    for freq, calendar in calendars.items():
+        is_here = np.repeat((items["freq"] == freq).to_numpy(), length)
+        times[is_here] = calendar.times[cell[is_here]]
+    return times

@@ -1,0 +1,172 @@
+"""
+The rules of validation: their names, what they check on rows, and what quarantine looks like.
+
+A row is one value of one variate of one item at one time. A value that is NaN or null is a missed
+scrape, not a fault: it is counted as missing and never quarantined. Infinite values are faults.
+"""
+
+from typing import Final
+
+import pandera.polars as pa
+import polars as pl
+from pandera.api.polars.types import PolarsData
+from pandera.errors import SchemaErrors
+
+from toto_core.config import ValidateParams
+from toto_core.data.tables import SERIES_SCHEMA
+from toto_core.errors import ConfigError, DataError
+
+# A row breaks one rule only: the first of these. The first two are found by ingest.
+ROW_RULES: Final = (
+    "unparsable_timestamp",
+    "not_a_number",
+    "missing_timestamp",
+    "infinite_value",
+    "negative_volume",
+    "out_of_bounds",
+    "off_grid",
+    "duplicate_timestamp",
+    "ohlc_contradiction",
+    "not_final",
+)
+SERIES_RULES: Final = ("irregular", "too_short", "too_many_gaps", "constant")
+REPAIRS: Final = ("renumber_dst", "snap_to_grid", "gap_fill")
+
+QUARANTINED_ROWS: Final = pl.Schema(
+    {
+        "item_id": pl.String(),
+        "variate": pl.String(),
+        "timestamp": pl.String(),
+        "value": pl.String(),
+        "rule": pl.String(),
+        "reason": pl.String(),
+    }
+)
+QUARANTINED_SERIES: Final = pl.Schema(
+    {
+        "item_id": pl.String(),
+        "variate": pl.String(),
+        "rows": pl.Int64(),
+        "rule": pl.String(),
+        "reason": pl.String(),
+        "value": pl.Float64(),
+    }
+)
+
+# Prices are stored as float32 and often adjusted by a factor: a bar may contradict itself by the
+# rounding of both.
+OHLC_TOLERANCE: Final = 1e-6
+
+
+def check_names(params: ValidateParams, variates: set[str]) -> None:
+    """
+    Refuse bounds and price columns that name no variate, which would check nothing in silence.
+
+    Raises:
+        ConfigError: one line for each fault.
+    """
+    known = ", ".join(sorted(variates))
+    faults = []
+    for name, (lowest, highest) in params.bounds.items():
+        if name not in variates:
+            faults.append(
+                f"params.yaml: validate.bounds.{name} names no variate, "
+                f"the variates are {known}; mend the name or remove it"
+            )
+        if not lowest <= highest:
+            faults.append(
+                f"params.yaml: validate.bounds.{name} = [{lowest:g}, {highest:g}], "
+                "the lowest value must come first; swap them"
+            )
+    columns = params.ohlc.model_dump(exclude_none=True) if params.ohlc else {}
+    faults.extend(
+        f"params.yaml: validate.ohlc.{column} = {name!r} names no variate, "
+        f"the variates are {known}; mend the name or remove it"
+        for column, name in columns.items()
+        if name not in variates
+    )
+    if faults:
+        raise ConfigError("\n".join(faults))
+
+
+def limits(params: ValidateParams, variates: pl.Series) -> pl.DataFrame:
+    """
+    Return the columns ``lowest``, ``highest`` and ``floor`` for each name in ``variates``.
+
+    ``floor`` is 0 for the volume and minus infinity elsewhere. All are float32 like the values, so
+    that a value equal to its bound stays inside.
+    """
+    volume = params.ohlc.volume if params.ohlc else None
+    bounds = [params.bounds.get(name, (-float("inf"), float("inf"))) for name in variates]
+    return pl.DataFrame(
+        {
+            "lowest": [low for low, _ in bounds],
+            "highest": [high for _, high in bounds],
+            "floor": [0.0 if name == volume else -float("inf") for name in variates],
+        },
+        schema=dict.fromkeys(("lowest", "highest", "floor"), pl.Float32),
+    )
+
+
+def _is_finite(data: PolarsData) -> pl.LazyFrame:
+    return data.lazyframe.select(~pl.col(data.key).is_infinite())
+
+
+def _is_above_floor(data: PolarsData) -> pl.LazyFrame:
+    return data.lazyframe.select(pl.col(data.key) >= pl.col("floor"))
+
+
+def _is_in_bounds(data: PolarsData) -> pl.LazyFrame:
+    # NaN is greater than every number in Polars, yet a missing value breaks no bound.
+    value = pl.col(data.key)
+    return data.lazyframe.select(value.is_between("lowest", "highest") | value.is_nan())
+
+
+def row_schema(*, bounded: bool) -> pa.DataFrameSchema:
+    """
+    Return the schema of rows as ingest leaves them.
+
+    Args:
+        bounded: whether the rows carry the columns of ``limits`` to be checked against.
+    """
+    # Checks of a column that look at others row by row: the same as a check of the frame, but its
+    # failures are not written out as JSON, which takes sixty times as long.
+    checks = [pa.Check(_is_finite, name="infinite_value")]
+    if bounded:
+        checks.append(pa.Check(_is_above_floor, name="negative_volume"))
+        checks.append(pa.Check(_is_in_bounds, name="out_of_bounds"))
+    return pa.DataFrameSchema(
+        {
+            "timestamp": pa.Column(SERIES_SCHEMA["timestamp"], nullable=False),
+            "value": pa.Column(SERIES_SCHEMA["value"], checks, nullable=True),
+        }
+    )
+
+
+def row_faults(rows: pl.DataFrame, *, bounded: bool) -> pl.DataFrame:
+    """
+    Return ``index`` and ``rule`` of the rows that break ``row_schema``, one rule for each row.
+
+    Raises:
+        DataError: if the columns themselves are wrong, so that no row can be judged.
+    """
+    try:
+        # Collected, not lazy: pandera checks only the types of a lazy frame.
+        row_schema(bounded=bounded).validate(rows, lazy=True)
+    except SchemaErrors as error:
+        cases = error.failure_cases
+        if cases["index"].null_count():
+            found = "; ".join(f"{c}" for c in cases.filter(pl.col("index").is_null())["check"])
+            raise DataError(
+                f"data/series: columns fail {found}, the layout of toto_core.data.tables is "
+                "needed; run ingest again"
+            ) from None
+        rule = pl.col("check").replace({"not_nullable": "missing_timestamp"})
+        return (
+            cases.select(
+                pl.col("index").cast(pl.UInt32), rule.cast(pl.Enum(ROW_RULES)).alias("rule")
+            )
+            .sort("index", "rule")
+            .unique("index", keep="first", maintain_order=True)
+        )
+    return pl.DataFrame(schema={"index": pl.UInt32, "rule": pl.Enum(ROW_RULES)})

@@ -1,0 +1,308 @@
+"""
+Split the rows of a shard into those that pass, on a regular grid, and those in quarantine.
+
+Nothing is lost and nothing is silent: each row that carries a value ends up in exactly one place,
+which is counted on both sides, and a repaired row is counted under the name of its repair.
+Rules, in the order in which they are applied: ``toto_core.data.rules``; grids and repairs:
+``toto_core.data.grid``.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+
+from toto_core.config import ValidateParams
+from toto_core.data import grid, rules
+from toto_core.data.frequency import parse_freq
+from toto_core.data.grid import Calendar
+from toto_core.data.sieve import Sieve, observed, sift
+from toto_core.data.tables import SERIES_SCHEMA
+from toto_core.errors import DataError
+
+
+@dataclass
+class Counts:
+    """
+    What validation did, in numbers; shards add up.
+
+    Attributes:
+        rows_in: rows that carry a value, those that ingest could not parse among them.
+        rows_without_value: rows that carry none (a missed scrape); they are part of no other count.
+        rows_valid: of ``rows_in``, counted where they are on the grids.
+        rows_repaired: of ``rows_valid``, those whose time stamp was mended.
+        missing: points of the grids without a value.
+        series_mostly_zero: valid series with more than ``sieve.MOSTLY_ZERO`` zeros.
+        rule_rows: quarantined rows by rule.
+        rule_series: series that were quarantined whole, or lost rows, by rule.
+        repairs: rows by name of the repair.
+    """
+
+    rows_in: int = 0
+    rows_without_value: int = 0
+    rows_valid: int = 0
+    rows_repaired: int = 0
+    series_in: int = 0
+    series_valid: int = 0
+    series_quarantined: int = 0
+    series_mostly_zero: int = 0
+    missing: int = 0
+    rule_rows: Counter[str] = field(default_factory=Counter)
+    rule_series: Counter[str] = field(default_factory=Counter)
+    repairs: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def rows_quarantined(self) -> int:
+        """Quarantined rows, all rules together."""
+        return self.rule_rows.total()
+
+    def add(self, other: "Counts") -> None:
+        """Add the counts of another part of the same data set."""
+        for name, value in vars(other).items():
+            if isinstance(value, Counter):
+                getattr(self, name).update(value)
+            else:
+                setattr(self, name, getattr(self, name) + value)
+
+    def totals(self) -> dict[str, float]:
+        """The counts that are single numbers, by name."""
+        numbers = {name: value for name, value in vars(self).items() if isinstance(value, int)}
+        return {**numbers, "rows_quarantined": self.rows_quarantined}
+
+    def to_json(self) -> dict[str, object]:
+        """All counts, with each rule and each repair named, those at zero too."""
+        by_rule = {
+            rule: {"rows": self.rule_rows[rule], "series": self.rule_series[rule]}
+            for rule in (*rules.ROW_RULES, *rules.SERIES_RULES)
+        }
+        repairs = {repair: self.repairs[repair] for repair in rules.REPAIRS}
+        return {**self.totals(), "rules": by_rule, "repairs": repairs}
+
+    def check(self) -> None:
+        """
+        Prove that no row and no series was lost or counted twice.
+
+        Raises:
+            RuntimeError: if one was, which is a fault of this program.
+        """
+        for kind in ("rows", "series"):
+            found, valid, bad = (
+                getattr(self, f"{kind}_{part}") for part in ("in", "valid", "quarantined")
+            )
+            if found != valid + bad:
+                raise RuntimeError(
+                    f"validate: {kind}_in = {found}, but {kind}_valid + {kind}_quarantined = "
+                    f"{valid} + {bad}; a fault of the program, report it"
+                )
+
+
+@dataclass(frozen=True)
+class Checked:
+    """
+    A shard after validation.
+
+    Attributes:
+        rows: valid rows on their grids, columns of ``tables.SERIES_SCHEMA``.
+        series: ``item_id`` and ``variate`` of the valid series.
+        quarantined_rows: columns of ``rules.QUARANTINED_ROWS``.
+        quarantined_series: columns of ``rules.QUARANTINED_SERIES``.
+    """
+
+    rows: pl.DataFrame
+    series: pl.DataFrame
+    quarantined_rows: pl.DataFrame
+    quarantined_series: pl.DataFrame
+    counts: Counts
+
+
+def series_facts(items: pl.DataFrame, params: ValidateParams) -> pl.DataFrame:
+    """
+    Return what the rules need to know of each series: its frequency and its limits.
+
+    Args:
+        items: ``items.parquet`` of the series; ``freq`` may be null or empty where none was found.
+
+    Returns:
+        ``item_id``, ``variate``, ``freq`` (canonical or null), ``interval`` (microseconds; null
+        for calendar frequencies), ``lowest``, ``highest`` and ``floor``, one row for each series.
+    """
+    names = items["freq"].drop_nulls().unique().sort()
+    known = {name: parse_freq(name) for name in names if name}
+    interval = {n: f.interval_us for n, f in known.items() if not f.is_calendar}
+    canonical = {n: f.canonical for n, f in known.items()}
+    freq = pl.col("freq")
+    facts = items.select(
+        "item_id",
+        "variate",
+        freq=freq.replace_strict(canonical, default=None, return_dtype=pl.String),
+        interval=freq.replace_strict(interval, default=None, return_dtype=pl.Int64),
+    )
+    variates = facts.select(pl.col("variate").unique().sort())
+    limits = rules.limits(params, variates["variate"])
+    return facts.join(
+        pl.concat([variates, limits], how="horizontal"),
+        on="variate",
+        how="left",
+        maintain_order="left",
+    )
+
+
+def collect_calendars(shards: Iterable[pl.DataFrame], facts: pl.DataFrame) -> dict[str, Calendar]:
+    """
+    Return the calendar of each calendar frequency, from the times observed by any item.
+
+    Args:
+        shards: read one after the other; ``item_id``, ``timestamp`` and ``value`` are used.
+        facts: as ``series_facts`` returns them.
+    """
+    freqs = facts.filter(pl.col("interval").is_null() & pl.col("freq").is_not_null())
+    freqs = freqs.select("item_id", "freq").unique("item_id")
+    if freqs.is_empty():
+        return {}
+    observed = pl.DataFrame(schema={"freq": pl.String, "timestamp": SERIES_SCHEMA["timestamp"]})
+    for shard in shards:
+        found = (
+            shard.filter(pl.col("value").is_finite() & pl.col("timestamp").is_not_null())
+            .join(freqs, on="item_id")
+            .select("freq", "timestamp")
+        )
+        observed = pl.concat([observed, found]).unique()
+    by_freq = observed.sort("freq", "timestamp").partition_by("freq", as_dict=True)
+    return {
+        str(freq): grid.make_calendar(times["timestamp"].to_physical().to_numpy(), str(freq))
+        for (freq,), times in by_freq.items()
+    }
+
+
+def check_shard(
+    shard: pl.DataFrame,
+    facts: pl.DataFrame,
+    params: ValidateParams,
+    calendars: Mapping[str, Calendar],
+) -> Checked:
+    """
+    Validate a shard of series.
+
+    Args:
+        shard: columns of ``tables.SERIES_SCHEMA``, sorted; equal stamps in the recorded order.
+        facts: of all series, as ``series_facts`` returns them.
+        calendars: of all calendar frequencies, as ``collect_calendars`` returns them.
+
+    Raises:
+        DataError: if the shard is not sorted or has a series that ``facts`` does not have.
+    """
+    sieve = Sieve(*_indexed(shard, facts))
+    rows_in = int(observed(sieve.rows["value"]).sum())
+    rows_without_value = sieve.rows.height - rows_in
+    series_mostly_zero = sift(sieve, params, calendars)
+    placed = grid.place(sieve.rows, sieve.series, calendars)
+    is_gone = sieve.is_gone
+    bad_rows, bad_series = sieve.quarantine()
+    rule_rows, rule_series = _by_rule(bad_rows, bad_series)
+    # Counted on the finished grid, not carried along, so that the sum below proves something.
+    rows_valid = int(np.isfinite(placed.values).sum())
+    missing = len(placed.values) - rows_valid
+    renumbered = int(sieve.rows["renumbered"].sum())
+    counts = Counts(
+        rows_in=rows_in,
+        rows_without_value=rows_without_value,
+        rows_valid=rows_valid,
+        rows_repaired=renumbered + placed.num_snapped,
+        series_in=sieve.series.height,
+        series_valid=sieve.series.height - int(is_gone.sum()),
+        series_quarantined=bad_series.height,
+        series_mostly_zero=series_mostly_zero,
+        missing=missing,
+        rule_rows=rule_rows,
+        rule_series=rule_series,
+        repairs=Counter(renumber_dst=renumbered, snap_to_grid=placed.num_snapped, gap_fill=missing),
+    )
+    counts.check()
+    return Checked(
+        rows=_named(placed, sieve.series),
+        series=sieve.series.select("item_id", "variate").filter(~is_gone),
+        quarantined_rows=bad_rows,
+        quarantined_series=bad_series,
+        counts=counts,
+    )
+
+
+def judge_rejected(rejected: pl.DataFrame) -> tuple[pl.DataFrame, Counts]:
+    """Return the rows that ingest could not parse, as ``rules.QUARANTINED_ROWS``, and counts."""
+    is_number = pl.col("rule") == "not_a_number"
+    text = pl.col("value", "timestamp").fill_null("")
+    rows = rejected.with_columns(text).with_columns(
+        reason=pl.when(is_number)
+        .then(pl.format("value = '{}' in {}, a number is needed", "value", "source"))
+        .otherwise(pl.format("time stamp = '{}' in {}, a time is needed", "timestamp", "source"))
+    )
+    rows = rows.select(rules.QUARANTINED_ROWS.names()).sort("item_id", "variate", "timestamp")
+    rule_rows, rule_series = _by_rule(rows, rules.QUARANTINED_SERIES.to_frame())
+    return rows, Counts(rows_in=rows.height, rule_rows=rule_rows, rule_series=rule_series)
+
+
+def absent_series(facts: pl.DataFrame, seen: pl.DataFrame, params: ValidateParams) -> pl.DataFrame:
+    """Return the series of ``facts`` without a single row, as ``rules.QUARANTINED_SERIES``."""
+    return (
+        facts.join(seen, on=["item_id", "variate"], how="anti", maintain_order="left")
+        .select(
+            "item_id",
+            "variate",
+            rows=pl.lit(0, pl.Int64),
+            rule=pl.lit("too_short"),
+            reason=pl.lit(f"0 points, at least {params.min_length}"),
+            value=pl.lit(0.0),
+        )
+        .cast(rules.QUARANTINED_SERIES)
+    )
+
+
+def _indexed(shard: pl.DataFrame, facts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Names become numbers: rows with ``series`` and ``time``, and the table of the series."""
+    rows = shard.select(
+        "timestamp",
+        "value",
+        series=pl.struct("item_id", "variate").rle_id(),
+        time=pl.col("timestamp").to_physical(),
+    )
+    number = rows["series"]
+    starts = (number != number.shift()).fill_null(value=True)
+    names = shard.select("item_id", "variate").filter(starts)
+    steps_back = (number == number.shift()) & (rows["time"] < rows["time"].shift())
+    is_sorted = names.equals(names.unique(maintain_order=True).sort("item_id", "variate"))
+    if not is_sorted or steps_back.any():
+        raise DataError(
+            "data/series: rows out of order, sorted by item_id, variate and timestamp is needed; "
+            "run ingest again"
+        )
+    series = names.join(facts, on=["item_id", "variate"], how="left", maintain_order="left")
+    unknown = names.join(facts, on=["item_id", "variate"], how="anti", maintain_order="left")
+    if not unknown.is_empty():
+        raise DataError(
+            f"data/series: {unknown.height} series such as {'/'.join(unknown.row(0))} are not in "
+            "items.parquet, each must be; run ingest again"
+        )
+    return rows, series.with_columns(item=pl.col("item_id").rle_id())
+
+
+def _named(placed: grid.Placed, series: pl.DataFrame) -> pl.DataFrame:
+    index = pl.Series(placed.series)
+    return series.select("item_id", "variate").select(
+        pl.all().gather(index),
+        pl.Series("timestamp", placed.times).cast(SERIES_SCHEMA["timestamp"]),
+        pl.Series("value", placed.values),
+    )
+
+
+def _by_rule(rows: pl.DataFrame, series: pl.DataFrame) -> tuple[Counter[str], Counter[str]]:
+    """Rows by rule, and series by rule: quarantined whole, or having lost rows."""
+    num_rows = rows.group_by("rule").agg(
+        rows=pl.len(), series=pl.struct("item_id", "variate").n_unique()
+    )
+    whole = series.group_by("rule").agg(series=pl.len())
+    by_series = dict(num_rows.select("rule", "series").iter_rows())
+    return Counter(dict(num_rows.select("rule", "rows").iter_rows())), Counter(
+        by_series | dict(whole.iter_rows())
+    )
