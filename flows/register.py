@@ -1,0 +1,128 @@
+"""
+DVC stage ``register``: losses and metrics -> models/registry (card, verdict, evidence).
+
+A FAIL is a finished pipeline with a verdict: the stage succeeds whatever the outcome is. It also
+notes the candidate in ``registry/attempts.jsonl``, once for each candidate and test period.
+
+python -m flows.register
+"""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from flows import paths
+from flows.stage import Summary, run_stage
+from toto_core.config import Params
+from toto_core.errors import RegistryError
+from toto_core.evaluation.checks import Provenance
+from toto_core.evaluation.gate import judge
+from toto_core.evaluation.verdict import FAIL, INCONCLUSIVE, PASS, Verdict
+from toto_core.files import write_json, writing
+from toto_core.registry.card import Evidence, card_markdown, model_card
+from toto_core.registry.fingerprint import (
+    combined,
+    evaluation_snapshot,
+    file_sha256,
+    folder_files,
+)
+from toto_core.registry.ledger import record_attempt
+
+ATTEMPTS = paths.LEDGER / "attempts.jsonl"
+EVIDENCE = (
+    paths.SPLITS,
+    paths.METRICS / "ingest.json",
+    paths.METRICS / "validate.json",
+    paths.METRICS / "evaluate.json",
+)
+
+
+def run(params: Params, root: Path) -> Summary:
+    """Judge the candidate and write its card, its verdict and copies of the evidence."""
+    losses = pl.read_parquet(root / paths.LOSSES)
+    evidence = _evidence(params, root, losses)
+    candidate = combined(evidence.candidate_files)
+    attempt = record_attempt(root / ATTEMPTS, snapshot=evidence.snapshot, candidate=candidate)
+    verdict = judge(
+        losses,
+        splits=evidence.splits,
+        evaluation=evidence.evaluation,
+        provenance=_provenance(evidence),
+        attempt=attempt,
+        params=params.register_,
+    )
+    card = model_card(verdict, evidence, losses)
+    with writing(root / paths.REGISTRY) as folder:
+        folder.mkdir()
+        write_json(folder / "card.json", card)
+        (folder / "card.md").write_text(card_markdown(card, verdict), encoding="utf-8")
+        write_json(folder / "verdict.json", verdict.to_json())
+        (folder / "evidence").mkdir()
+        for path in EVIDENCE:
+            (folder / "evidence" / path.name).write_bytes((root / path).read_bytes())
+    metrics = _metrics(verdict)
+    write_json(root / paths.METRICS / "register.json", {"outcome": verdict.outcome, **metrics})
+    return Summary(
+        text=f"{verdict.outcome}. {verdict.headline}",
+        metrics=metrics,
+        tables={"checks": [vars(check) for check in (*verdict.checks, *verdict.claims)]},
+        markdown={"verdict": card_markdown(card, verdict)},
+    )
+
+
+def _evidence(params: Params, root: Path, losses: pl.DataFrame) -> Evidence:
+    splits = _json(root / paths.SPLITS)
+    return Evidence(
+        config=_json(root / paths.CANDIDATE / "config.json"),
+        run=_json(root / paths.CANDIDATE / "run.json"),
+        candidate_files=folder_files(root / paths.CANDIDATE),
+        ingest=_json(root / paths.METRICS / "ingest.json"),
+        validate=_json(root / paths.METRICS / "validate.json"),
+        splits=splits,
+        evaluation=_json(root / paths.METRICS / "evaluate.json"),
+        hashes={
+            "splits": file_sha256(root / paths.SPLITS),
+            "losses": file_sha256(root / paths.LOSSES),
+            "evaluation": file_sha256(root / paths.METRICS / "evaluate.json"),
+        },
+        snapshot=evaluation_snapshot(losses, splits),
+        licences=params.register_.licences,
+    )
+
+
+def _provenance(evidence: Evidence) -> Provenance:
+    last = evidence.run.get("last_training_time")
+    return Provenance(
+        last_training_time=datetime.fromisoformat(str(last)) if last else None,
+        trained_on=evidence.run.get("splits_sha256"),
+        judged_on=evidence.hashes["splits"],
+    )
+
+
+def _metrics(verdict: Verdict) -> dict[str, float]:
+    outcomes = [check.outcome for check in verdict.checks]
+    counts = {name.lower(): float(outcomes.count(name)) for name in (PASS, FAIL, INCONCLUSIVE)}
+    skills = {f"skill_{name}": test["skill"] for name, test in verdict.tests.items()}
+    return {"attempt": float(verdict.attempt), **counts, **skills}
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RegistryError(
+            f"register: {path} = unreadable ({type(error).__name__}), a JSON file is needed; "
+            "run dvc repro so that the stages before it write it"
+        ) from None
+    if not isinstance(value, dict):
+        raise RegistryError(
+            f"register: {path} = {type(value).__name__}, a JSON object is needed; run dvc repro"
+        )
+    return value
+
+
+if __name__ == "__main__":
+    run_stage("register", run)

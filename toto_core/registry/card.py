@@ -1,0 +1,240 @@
+"""
+The model card: what a registered candidate is, what it was made from and how it was judged.
+
+``card.json`` is canonical; ``card.md`` is the same for readers.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from toto_core.evaluation.gate import CELL, skill
+from toto_core.evaluation.verdict import BASELINES, MODEL, TITLES, Verdict, p_value_text, percent
+from toto_core.registry.fingerprint import combined
+
+NUM_WORST = 10
+NOT_STATED = "not stated"
+AFFILIATION = (
+    "An independent implementation of the published Toto 2.0 architecture. "
+    "This project is not affiliated with Datadog."
+)
+LIMITS = (
+    "The verdict holds for these series and this test period; other series need a verdict of "
+    "their own.",
+    "Nine quantiles from 0.1 to 0.9: nothing is known of the tails beyond them.",
+    "Rare events, outages and anything that the past does not show are not foreseen.",
+    "Thresholds of the gate (margin, periods, series, coverage) are judgement, not theory.",
+)
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """
+    What a card is made from: the content of the files that the stages wrote.
+
+    Attributes:
+        config: ``config.json`` of the candidate; ``run`` its ``run.json``.
+        candidate_files: SHA-256 of each file of the candidate.
+        hashes: SHA-256 of splits, evaluation and losses, by name.
+        licences: licence of each source, from ``register.licences``.
+    """
+
+    config: Json
+    run: Json
+    candidate_files: Mapping[str, str]
+    ingest: Json
+    validate: Json
+    splits: Json
+    evaluation: Json
+    hashes: Mapping[str, str]
+    snapshot: str
+    licences: Mapping[str, str]
+
+
+def model_card(verdict: Verdict, evidence: Evidence, losses: pl.DataFrame) -> dict[str, Any]:
+    """Return the card as plain values, the same for the same inputs."""
+    return {
+        "name": "toto",
+        "outcome": verdict.outcome,
+        "headline": verdict.headline,
+        "attempt": verdict.attempt,
+        "candidate_hash": combined(evidence.candidate_files),
+        "candidate_files": dict(evidence.candidate_files),
+        "verdict_hash": _json_hash(verdict.to_json()),
+        "snapshot": evidence.snapshot,
+        "hashes": dict(evidence.hashes),
+        "model": dict(evidence.config),
+        "run": dict(evidence.run),
+        "data": _data(evidence),
+        "splits": {
+            key: evidence.splits.get(key)
+            for key in (
+                *("freq", "prediction_length", "stride", "min_context"),
+                *("validation_start", "test_start", "test_end", "held_out_groups"),
+            )
+        }
+        | {"num_test_origins": len(evidence.splits.get("test_origins") or ())},
+        "scores": {
+            key: evidence.evaluation.get(key)
+            for key in ("pooled", "skill", "coverage", "exclusions", "seasonality")
+        },
+        "worst_series": worst_series(losses),
+        "limits": list(LIMITS),
+        "affiliation": AFFILIATION,
+    }
+
+
+def worst_series(losses: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return the series with the lowest skill against no change, the lowest first."""
+    panel = (
+        losses.filter(
+            (pl.col("source") == "candidate") & pl.col("forecaster").is_in([MODEL, "naive"])
+        )
+        .pivot(on="forecaster", index=[*CELL, "held_out"], values="sql")
+        .group_by("item_id", "variate", "held_out")
+        .agg(pl.col(MODEL, "naive").cast(pl.Float64).mean(), pl.len().alias("num_origins"))
+    )
+    rows = [
+        {
+            "item_id": row["item_id"],
+            "variate": row["variate"],
+            "held_out": row["held_out"],
+            "num_origins": row["num_origins"],
+            "sql": row[MODEL],
+            "skill": skill(row[MODEL], row["naive"]),
+        }
+        for row in panel.drop_nulls().sort("item_id", "variate").to_dicts()
+    ]
+    return sorted(rows, key=lambda row: row["skill"])[:NUM_WORST]
+
+
+def licence_of(source: str, licences: Mapping[str, str]) -> str:
+    """Return the licence whose name is the source or the folder that it lies in."""
+    names = [n for n in licences if source == n or source.startswith(n.rstrip("/") + "/")]
+    return licences[max(names, key=len)] if names else NOT_STATED
+
+
+def card_markdown(card: Json, verdict: Verdict) -> str:
+    """Return the card for readers."""
+    data, splits = card["data"], card["splits"]
+    blocks = [
+        f"# {card['name']}: {card['outcome']}",
+        str(card["headline"]),
+        f"{card['affiliation']}",
+        "## What it is",
+        _table(
+            ("property", "value"),
+            [
+                *((key, value) for key, value in sorted(card["model"].items())),
+                ("candidate", f"`{card['candidate_hash']}`"),
+                ("attempt on this test period", card["attempt"]),
+            ],
+        ),
+        "## Verdict",
+        _table(
+            ("check", "outcome", "found", "allowed"),
+            [(c.name, c.outcome, c.found, c.allowed) for c in (*verdict.checks, *verdict.claims)],
+        ),
+        "## Skill",
+        "1 - loss of the model / loss of the baseline, with 95 % intervals over the origins.",
+        *_skill_tables(card["scores"].get("skill") or {}),
+        "## Data",
+        f"{data['series']} series of {data['items']} items, {data['rows']} rows, "
+        f"{data['first_timestamp']} to {data['last_timestamp']}.",
+        _table(
+            ("source", "rows", "licence"),
+            [(s["source"], s["rows"], s["licence"]) for s in data["sources"]],
+        ),
+        f"Trained before {splits['validation_start']}, stopped by the time until "
+        f"{splits['test_start']}, judged until {splits['test_end']} at "
+        f"{splits['num_test_origins']} origins, {splits['prediction_length']} steps ahead.",
+        "## Known failures",
+        _table(
+            ("series", "skill against no change", "held out"),
+            [
+                (f"{w['item_id']} / {w['variate']}", percent(w["skill"]), w["held_out"])
+                for w in card["worst_series"]
+            ],
+        ),
+        "## Limits",
+        "\n".join(f"- {limit}" for limit in card["limits"]),
+        "## Hashes (SHA-256)",
+        _table(
+            ("what", "hash"),
+            [
+                *((name, f"`{value}`") for name, value in card["candidate_files"].items()),
+                *((name, f"`{value}`") for name, value in sorted(card["hashes"].items())),
+                ("test period", f"`{card['snapshot']}`"),
+                ("verdict", f"`{card['verdict_hash']}`"),
+            ],
+        ),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _data(evidence: Evidence) -> dict[str, Any]:
+    ingest, validate = evidence.ingest, evidence.validate
+    sources = [
+        {
+            "source": str(source.get("source", source.get("name"))),
+            "rows": source.get("rows"),
+            "licence": licence_of(str(source.get("source", source.get("name"))), evidence.licences),
+        }
+        for source in ingest.get("sources") or ()
+    ]
+    return {
+        "items": ingest.get("items"),
+        "series": ingest.get("series"),
+        "rows": ingest.get("rows"),
+        "first_timestamp": ingest.get("first_timestamp"),
+        "last_timestamp": ingest.get("last_timestamp"),
+        "series_valid": validate.get("series_valid"),
+        "rows_quarantined": validate.get("rows_quarantined"),
+        "sources": sources,
+    }
+
+
+def _skill_tables(skills: Json) -> list[str]:
+    titles = {"candidate": "Seen series", "held_out": "New series", "crossval": "Rolling refits"}
+    blocks = []
+    for key, title in titles.items():
+        table = skills.get(key) or {}
+        rows = [
+            (
+                TITLES[baseline],
+                percent(_number(row.get("skill"))),
+                f"{percent(_number(row.get('lower')))} to {percent(_number(row.get('upper')))}",
+                p_value_text(_number(row.get("p_value"))),
+                row.get("n"),
+            )
+            for baseline, row in ((b, table[b]) for b in BASELINES if b in table)
+        ]
+        if rows:
+            head = (title, "skill", "95 % interval", "p, one-sided", "origins")
+            blocks.append(_table(head, rows))
+    return blocks
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else float("nan")
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    text = str(value).replace("&", "&amp;").replace("<", "&lt;")
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _json_hash(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
