@@ -29,24 +29,38 @@ class Sight(NamedTuple):
     rotation: Rotation
 
 
-def sight(
-    groups: Int[Tensor, "B V P"], *, head_dim: int, dtype: torch.dtype, over_variates: bool = True
-) -> Sight:
+class Stand(NamedTuple):
+    """Where the patches stand: what decides who sees whom."""
+
+    groups: Int[Tensor, "B V P"]  # over time: a patch sees its own group
+    column_groups: Int[Tensor, "B V P"]  # over variates
+    centre: Float[Tensor, " P"]  # of the xPos decay
+
+
+def plain_stand(groups: Int[Tensor, "B V P"]) -> Stand:
+    """One pass over all patches: the same groups over both axes, one centre."""
+    num_patches = groups.shape[-1]
+    centre = torch.full((num_patches,), num_patches // 2, device=groups.device)
+    return Stand(groups, groups, centre.float())
+
+
+def sight(stand: Stand, *, head_dim: int, dtype: torch.dtype) -> Sight:
     """
-    Masks (True = seen) and rotary factors for patches of the given groups.
+    Masks (True = seen) and rotary factors.
 
     A patch sees patches of its own group only: earlier ones of its variate and itself, or those
     of other variates at its time. With one variate the second mask is None: it sees itself.
     """
+    groups, columns, centre = stand
     num_variates, num_patches = groups.shape[1:]
     rows = groups.flatten(0, 1)
     causal = torch.ones(num_patches, num_patches, dtype=torch.bool, device=groups.device).tril()
     time = (rows[:, :, None] == rows[:, None, :]) & causal
     variates = None
-    if over_variates and num_variates > 1:
-        columns = groups.transpose(1, 2).flatten(0, 1)
+    if num_variates > 1:
+        columns = columns.transpose(1, 2).flatten(0, 1)
         variates = (columns[:, :, None] == columns[:, None, :])[:, None]
-    turn = rotation(num_patches, head_dim, device=groups.device, dtype=dtype)
+    turn = rotation(centre, head_dim, device=groups.device, dtype=dtype)
     return Sight(time[:, None], variates, turn)
 
 

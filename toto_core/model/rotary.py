@@ -43,15 +43,24 @@ def feature_order(head_dim: int) -> Int[Tensor, " K"]:
 
 
 def rotation(
-    num_patches: int, head_dim: int, *, device: torch.device, dtype: torch.dtype
+    centre: Float[Tensor, " P"], head_dim: int, *, device: torch.device, dtype: torch.dtype
 ) -> Rotation:
-    """The factors of the first ``num_patches`` positions, computed in float64."""
+    """
+    The factors of the first positions, computed in float64.
+
+    Args:
+        centre: where the decay of each position counts from; one value for all gives xPos.
+        head_dim: features of a head.
+        device: of the result.
+        dtype: of the result.
+    """
+    num_patches = len(centre)
     width = head_dim // 2
     even = torch.arange(0, width, 2, device=device, dtype=torch.float64)
     position = torch.arange(num_patches, device=device, dtype=torch.float64)[:, None]
     angle = position * BASE ** (-even / width)
     decay = (even + DECAY_FLOOR * width) / ((1 + DECAY_FLOOR) * width)
-    power = decay ** ((position - num_patches // 2) / DECAY_LENGTH)
+    power = decay ** ((position - centre.to(position)[:, None]) / DECAY_LENGTH)
     rest = torch.ones(num_patches, head_dim - width, device=device, dtype=torch.float64)
 
     def factors(gain: Tensor) -> tuple[Tensor, Tensor]:

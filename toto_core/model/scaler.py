@@ -12,7 +12,7 @@ MIN_SCALE = 1e-6
 
 
 def causal_stats(
-    target: Float[Tensor, "B V P L"], visible: Bool[Tensor, "B V P L"]
+    target: Float[Tensor, "B V P L"], visible: Bool[Tensor, "B V P L"], *, min_observed: int = 0
 ) -> tuple[Float[Tensor, "B V P"], Float[Tensor, "B V P"]]:
     """
     Mean and standard deviation of all visible values up to the end of each patch, in float64.
@@ -20,6 +20,9 @@ def causal_stats(
     A patch without visible values carries the statistics of the patches before it; before the
     first visible value the location is 0 and the scale its floor, ``MIN_SCALE``. The variance has
     the denominator ``max(n - 1, 1)``. A patch's result depends on nothing after it, bit for bit.
+
+    With ``min_observed``, which is for forecasting only, patches that have fewer visible values
+    than that behind them take the statistics of the first ``min_observed`` instead.
     """
     weight = visible.double()
     origin = _first_visible(target, visible)
@@ -30,12 +33,17 @@ def causal_stats(
     within = ((shifted - mean[..., None]).square() * weight).sum(-1)
 
     num = count.cumsum(-1)
-    location = total.cumsum(-1) / num.clamp(min=1)
+    loc = total.cumsum(-1) / num.clamp(min=1)
     # The patches' own scatter plus that of their means. Deviations are from the first visible
     # value, so that a high level costs no digits.
-    between = (count * mean.square()).cumsum(-1) - num * location.square()
-    variance = (within.cumsum(-1) + between.clamp(min=0)) / (num - 1).clamp(min=1)
-    return location + origin[..., 0], variance.sqrt().clamp(min=MIN_SCALE)
+    between = (count * mean.square()).cumsum(-1) - num * loc.square()
+    scale = _std(within.cumsum(-1) + between.clamp(min=0), num)
+    if min_observed:
+        start = visible.flatten(2).cumsum(-1).view_as(visible) <= min_observed
+        first_loc, first_scale = _stats_of(shifted, visible & start)
+        few = num < min_observed
+        loc, scale = torch.where(few, first_loc, loc), torch.where(few, first_scale, scale)
+    return loc + origin[..., 0], scale
 
 
 def standardise(
@@ -44,6 +52,18 @@ def standardise(
     """``asinh((target - loc) / scale)``: the space that the network sees and predicts in."""
     deviation = (target.double() - loc.double()[..., None]) / scale.double()[..., None]
     return torch.asinh(deviation.float())
+
+
+def _stats_of(values: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the chosen values of each variate, [B, V, 1]."""
+    num = chosen.sum((-2, -1)).double()[..., None]
+    loc = (values * chosen).sum((-2, -1))[..., None] / num.clamp(min=1)
+    squares = ((values - loc[..., None]).square() * chosen).sum((-2, -1))[..., None]
+    return loc, _std(squares, num)
+
+
+def _std(sum_of_squares: Tensor, num: Tensor) -> Tensor:
+    return (sum_of_squares / (num - 1).clamp(min=1)).sqrt().clamp(min=MIN_SCALE)
 
 
 def _first_visible(target: Tensor, visible: Tensor) -> Tensor:

@@ -15,8 +15,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from toto_core.model.attention import sight
+from toto_core.model.attention import Stand, plain_stand, sight
 from toto_core.model.blocks import Layer
+from toto_core.model.forecast import KnownFuture, Request, forecast
 from toto_core.model.heads import ResidualMLP
 from toto_core.model.scaler import causal_stats, standardise
 from toto_core.model.sizes import PATCH_SIZE, QUANTILE_LEVELS, ModelConfig, residual_taus
@@ -119,16 +120,43 @@ class Toto2(nn.Module):
                 f"target: T = {target.shape[-1]}, a multiple of {PATCH_SIZE} is allowed; pad on "
                 "the left with unobserved steps"
             )
-        patches = (-1, PATCH_SIZE)
-        observed, shown = target_mask.unflatten(-1, patches), cpm_mask.unflatten(-1, patches)
-        visible = observed & shown
-        values = torch.where(visible, target.unflatten(-1, patches), 0.0)
-        loc, scale = causal_stats(values, visible)
-        known = observed.any(-1) | ~shown.all(-1)
-        groups = torch.where(known, series_ids[..., None], -1)
-        quantiles = self._quantiles(standardise(values, loc, scale), visible, groups)
+        stand = plain_stand(self.patch_groups(target_mask, cpm_mask, series_ids))
+        quantiles, loc, scale = self.predict_patches(target, target_mask & cpm_mask, stand)
         loc, scale = (part.float().repeat_interleave(PATCH_SIZE, -1) for part in (loc, scale))
         return Output(quantiles, loc, scale)
+
+    def forecast(
+        self,
+        target: Float[Tensor, "B V T"],
+        target_mask: Bool[Tensor, "B V T"],
+        series_ids: Int[Tensor, "B V"],
+        prediction_length: int,
+        *,
+        known: KnownFuture | None = None,
+        decode_block_size: int | None = None,
+        min_observed: int = 0,
+        max_deviation: float | None = None,
+    ) -> Float[Tensor, "Q B V H"]:
+        """
+        Sorted quantiles of the next ``prediction_length`` steps, in the units of the target.
+
+        Args:
+            target: values; T must be a multiple of the patch size (pad on the left).
+            target_mask: True = observed. The last patch counts as observed whatever it says, so
+                fill its gaps with the values before them.
+            series_ids: equal ids = variates that see each other; at least 0.
+            prediction_length: steps, at least 1.
+            known: covariates that are known over the horizon; they are not forecast.
+            decode_block_size: steps, a multiple of the patch size; the median of each block is
+                fed back before the next. None: one pass.
+            min_observed: see ``toto_core.model.scaler.causal_stats``.
+            max_deviation: quantiles stay within this many scales of the context's range.
+
+        Raises:
+            ValueError: one line for each argument that is not allowed.
+        """
+        request = Request(prediction_length, decode_block_size, min_observed, max_deviation)
+        return forecast(self.predict_patches, target, target_mask, series_ids, request, known=known)
 
     @classmethod
     def from_pretrained(cls, directory: str | Path) -> "Toto2":
@@ -163,16 +191,50 @@ class Toto2(nn.Module):
         """The number of learned parameters."""
         return sum(parameter.numel() for parameter in self.parameters())
 
-    def _quantiles(self, z_BVPL: Tensor, visible_BVPL: Tensor, groups_BVP: Tensor) -> Tensor:
-        config = self.config
-        z_BVPL = torch.where(visible_BVPL, z_BVPL, 0.0)
-        token = torch.cat([z_BVPL, (~visible_BVPL).to(z_BVPL.dtype)], -1)
-        view = sight(groups_BVP, head_dim=config.qk_dim, dtype=self.compute_dtype)
+    def patch_groups(
+        self,
+        target_mask: Bool[Tensor, "B V T"],
+        cpm_mask: Bool[Tensor, "B V T"],
+        series_ids: Int[Tensor, "B V"],
+    ) -> Int[Tensor, "B V P"]:
+        """The series of each patch; -1 where nothing is observed although nothing is hidden."""
+        patches = (-1, PATCH_SIZE)
+        observed = target_mask.unflatten(-1, patches).any(-1)
+        hidden = ~cpm_mask.unflatten(-1, patches).all(-1)
+        return torch.where(observed | hidden, series_ids[..., None], -1)
+
+    def predict_patches(
+        self,
+        target: Float[Tensor, "B V T"],
+        visible: Bool[Tensor, "B V T"],
+        stand: Stand,
+        *,
+        min_observed: int = 0,
+        read_from: int = 0,
+    ) -> tuple[Float[Tensor, "Q B V R L"], Float[Tensor, "B V P"], Float[Tensor, "B V P"]]:
+        """
+        Quantiles in asinh space, and location and scale of each patch in float64.
+
+        Args:
+            target: values.
+            visible: True = seen by the network.
+            stand: who sees whom (``patch_groups``, ``toto_core.model.attention.plain_stand``).
+            min_observed: see ``causal_stats``.
+            read_from: the first patch whose quantiles are wanted.
+        """
+        patches = (-1, PATCH_SIZE)
+        visible = visible.unflatten(-1, patches)
+        values = torch.where(visible, target.unflatten(-1, patches), 0.0)
+        loc, scale = causal_stats(values, visible, min_observed=min_observed)
+        z_BVPL = torch.where(visible, standardise(values, loc, scale), 0.0)
+        token = torch.cat([z_BVPL, (~visible).to(z_BVPL.dtype)], -1)
+        view = sight(stand, head_dim=self.config.qk_dim, dtype=self.compute_dtype)
         x_BVPD = self.patch_proj(token.to(self.compute_dtype))
         for layer in self.transformer.layers:
             x_BVPD = layer(x_BVPD, view)
-        out = self.output_head(rms_norm(x_BVPD, config.norm_eps)).float()
-        return out.unflatten(-1, (PATCH_SIZE, len(QUANTILE_LEVELS))).permute(4, 0, 1, 2, 3)
+        out = self.output_head(rms_norm(x_BVPD[:, :, read_from:], self.config.norm_eps)).float()
+        quantiles = out.unflatten(-1, (PATCH_SIZE, len(QUANTILE_LEVELS))).permute(4, 0, 1, 2, 3)
+        return quantiles, loc, scale
 
     @torch.no_grad()
     def _initialise(self, seed: int) -> None:
