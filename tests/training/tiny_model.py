@@ -1,0 +1,120 @@
+"""A network small enough to train in milliseconds, and windows drawn from noise, for the tests."""
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from toto_core.training.settings import TrainSettings
+
+PATCH_SIZE = 4
+NUM_LEVELS = 9
+
+
+class TinyOutput(NamedTuple):
+    quantiles: torch.Tensor
+    loc: torch.Tensor
+    scale: torch.Tensor
+
+
+class TinyModel(nn.Module):
+    """A linear map from each standardised patch to the quantiles of the next one."""
+
+    def __init__(self, seed=0):
+        super().__init__()
+        self.config = SimpleNamespace(patch_size=PATCH_SIZE)
+        generator = torch.Generator().manual_seed(seed)
+        self.weight = nn.Parameter(
+            torch.randn(NUM_LEVELS * PATCH_SIZE, 2 * PATCH_SIZE, generator=generator) / 8
+        )
+        self.bias = nn.Parameter(torch.zeros(NUM_LEVELS * PATCH_SIZE))
+        self.num_tokens = None
+
+    def set_global_tokens(self, num_tokens):
+        self.num_tokens = num_tokens
+
+    def forward(self, target, target_mask, cpm_mask, series_ids):
+        visible = target_mask & cpm_mask
+        x = torch.where(visible, target, 0.0)
+        count = visible.cumsum(-1).clamp(min=1)
+        last = slice(PATCH_SIZE - 1, None, PATCH_SIZE)
+        loc = (x.cumsum(-1) / count)[..., last].repeat_interleave(PATCH_SIZE, -1)
+        scale = torch.ones_like(loc)
+        z = torch.where(visible, torch.asinh((x - loc) / scale), 0.0)
+        token = torch.cat(
+            [z.unflatten(-1, (-1, PATCH_SIZE)), (~visible).float().unflatten(-1, (-1, PATCH_SIZE))],
+            -1,
+        )
+        out = token @ self.weight.T + self.bias
+        quantiles = out.unflatten(-1, (PATCH_SIZE, NUM_LEVELS)).permute(4, 0, 1, 2, 3)
+        return TinyOutput(quantiles, loc, scale)
+
+
+@dataclass(frozen=True)
+class TinyBatch:
+    target: np.ndarray
+    target_mask: np.ndarray
+    series_ids: np.ndarray
+    known: np.ndarray
+    horizon: int
+    items: tuple
+
+
+def make_batch(seed, *, rows=4, num_variates=2, num_patches=6, horizon=0):
+    rng = np.random.default_rng(seed)
+    steps = num_patches * PATCH_SIZE
+    target = rng.standard_normal((rows, num_variates, steps)).cumsum(-1).astype(np.float32)
+    target_mask = rng.random(target.shape) > 0.1
+    return TinyBatch(
+        target=np.where(target_mask, target, 0).astype(np.float32),
+        target_mask=target_mask,
+        series_ids=np.zeros((rows, num_variates), np.int64),
+        known=np.zeros((rows, num_variates), np.bool_),
+        horizon=horizon,
+        items=tuple((f"item-{seed}-{row}",) for row in range(rows)),
+    )
+
+
+class TinyWindows:
+    def __init__(self, rows=4, broken_from=None):
+        self.rows = rows
+        self.broken_from = broken_from
+
+    def batch(self, step):
+        batch = make_batch(step, rows=self.rows)
+        if self.broken_from is not None and step >= self.broken_from:
+            batch.target[1, 0, :] = np.inf
+            batch.target_mask[1, 0, :] = True
+        return batch
+
+
+def make_settings(**changes):
+    values = {
+        "max_steps": 20,
+        "batch_size": 4,
+        "num_variates": 2,
+        "accumulation": 1,
+        "lr": 0.05,
+        "beta1": 0.9,
+        "beta2": 0.98,
+        "eps": 1e-14,
+        "weight_decay": 0.0,
+        "warmup_share": 0.1,
+        "decay_share": 0.5,
+        "max_grad_norm": 7.0,
+        "loss_scale": 1000.0,
+        "ema_decay": 0.9,
+        "precision": "float32",
+        "max_span": 3,
+        "max_mask_rate": 0.4,
+        "noise_std": 0.0,
+        "time_mask_probability": 0.0,
+        "validate_every": 5,
+        "patience": 5,
+        "keep_best": 2,
+        "checkpoint_interval_s": 0.0,
+    }
+    return TrainSettings(**values | changes)

@@ -1,0 +1,213 @@
+"""
+What a killed run goes on from: its state on disk, checked, with the one before it in reserve.
+
+A store holds
+
+- ``state-XXXXXXXX/`` (number of finished steps): ``tensors.safetensors`` and ``state.json``, which
+  carries the SHA-256 of the tensors, of the weights that it names and of itself;
+- ``weights/XXXXXXXX.safetensors``: averaged weights of the best validations.
+
+Both are written under another name, synced and renamed, so a name that exists was complete once;
+the hashes find what the disk did to it since. No pickle: a checkpoint cannot run code.
+"""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from toto_core.errors import CheckpointError
+from toto_core.files import writing
+
+_KEPT = 2  # the newest, and one in reserve
+_TENSORS = "tensors.safetensors"
+_STATE = "state.json"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """
+    A state on disk or about to be.
+
+    Attributes:
+        step: finished optimiser steps.
+        tensors: by name.
+        values: everything else, as JSON holds it.
+        weights: step to SHA-256 of each file of averaged weights that ``values`` relies on.
+    """
+
+    step: int
+    tensors: Mapping[str, Tensor]
+    values: Mapping[str, object]
+    weights: Mapping[int, str]
+
+
+class CheckpointStore:
+    """
+    The checkpoints of one run, in a folder of its own.
+
+    Args:
+        interval_s: seconds between two saves that ``due`` asks for.
+    """
+
+    def __init__(self, directory: Path, *, interval_s: float) -> None:
+        self.directory = directory
+        self.interval_s = interval_s
+        self._saved_at = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether the last save, or the start, is ``interval_s`` ago."""
+        return time.monotonic() - self._saved_at >= self.interval_s
+
+    def save(self, snapshot: Snapshot) -> None:
+        """
+        Write a snapshot, then remove all but the newest two and the weights that they rely on.
+
+        Raises:
+            CheckpointError: if the disk refuses; earlier checkpoints are then as they were.
+        """
+        with _disk(self.directory), writing(self._state_path(snapshot.step)) as folder:
+            folder.mkdir()
+            save_file(dict(snapshot.tensors), folder / _TENSORS)
+            body = {
+                "step": snapshot.step,
+                "tensors": file_hash(folder / _TENSORS),
+                "values": snapshot.values,
+                "weights": {str(step): digest for step, digest in snapshot.weights.items()},
+            }
+            text = json.dumps({"body": body, "hash": _text_hash(body)})
+            (folder / _STATE).write_text(text, encoding="utf-8")
+        self._prune()
+        self._saved_at = time.monotonic()
+
+    def load(self) -> tuple[Snapshot | None, list[str]]:
+        """Read the newest sound snapshot, if any, and one line for each that was not sound."""
+        faults = []
+        for path in reversed(self._state_paths()):
+            try:
+                return self._read(path), faults
+            except CheckpointError as error:
+                faults.append(str(error))
+        return None, faults
+
+    def save_weights(self, step: int, tensors: Mapping[str, Tensor]) -> str:
+        """Write the averaged weights after ``step`` steps; return the file's SHA-256."""
+        path = self._weights_path(step)
+        with _disk(self.directory), writing(path) as file:
+            save_file(dict(tensors), file)
+        return file_hash(path)
+
+    def load_weights(self, step: int) -> dict[str, Tensor]:
+        """Read the averaged weights after ``step`` steps."""
+        return _read_tensors(self._weights_path(step))
+
+    def remove(self) -> None:
+        """Remove the whole store: the run has succeeded."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _state_path(self, step: int) -> Path:
+        return self.directory / f"state-{step:08d}"
+
+    def _state_paths(self) -> list[Path]:
+        return sorted(self.directory.glob("state-*"))
+
+    def _weights_path(self, step: int) -> Path:
+        return self.directory / "weights" / f"{step:08d}.safetensors"
+
+    def _read(self, path: Path) -> Snapshot:
+        body = _read_state(path / _STATE)
+        weights = {int(step): digest for step, digest in body["weights"].items()}
+        _check_hash(path / _TENSORS, body["tensors"])
+        for step, digest in weights.items():
+            _check_hash(self._weights_path(step), digest)
+        return Snapshot(body["step"], _read_tensors(path / _TENSORS), body["values"], weights)
+
+    def _prune(self) -> None:
+        for path in self._state_paths()[:-_KEPT]:
+            shutil.rmtree(path)
+        needed: set[Path] = set()
+        for path in self._state_paths():
+            try:
+                steps = _read_state(path / _STATE)["weights"]
+            except CheckpointError:
+                continue
+            needed |= {self._weights_path(int(step)) for step in steps}
+        for path in set(self.directory.glob("weights/*")) - needed:
+            path.unlink()
+
+
+def run_key(values: object) -> str:
+    """Name a run by all that decides its result: the SHA-256 of ``values`` as sorted JSON."""
+    return _text_hash(values)
+
+
+def file_hash(path: Path) -> str:
+    """
+    SHA-256 of a file's bytes, in hexadecimal.
+
+    Raises:
+        CheckpointError: if it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: {error.strerror}, a readable file is needed; run dvc repro"
+        ) from None
+
+
+def _text_hash(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _read_state(path: Path) -> dict:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        body, digest = content["body"], content["hash"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise CheckpointError(
+            f"{path}: torn, a whole checkpoint is needed; it is passed over"
+        ) from None
+    if _text_hash(body) != digest:
+        raise CheckpointError(
+            f"{path}: sha256 = {_text_hash(body)[:12]}, {str(digest)[:12]} when it was written; "
+            "it is passed over"
+        )
+    return body
+
+
+def _check_hash(path: Path, digest: str) -> None:
+    found = file_hash(path)
+    if found != digest:
+        raise CheckpointError(
+            f"{path}: sha256 = {found[:12]}, {digest[:12]} when it was written; it is passed over"
+        )
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{path}: {error}, a safetensors file is needed; it is passed over"
+        ) from None
+
+
+@contextmanager
+def _disk(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{directory}: the checkpoint cannot be written ({error}); make room or give write "
+            "permission, then run dvc repro to go on from the one before"
+        ) from None

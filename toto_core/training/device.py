@@ -1,0 +1,54 @@
+"""Where and how exactly a run computes: device, number format, deterministic kernels."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+
+_BF16_CAPABILITIES = ("avx512_bf16", "amx_bf16", "bf16")  # x86, x86, Arm
+
+
+def choose_device() -> torch.device:
+    """Choose the first CUDA device if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def choose_dtype(
+    precision: Literal["auto", "float32", "bfloat16"], device: torch.device
+) -> torch.dtype:
+    """
+    Choose the format of the matrix products; weights, norms and losses stay in float32.
+
+    ``auto`` is bfloat16 where the processor computes in it (CUDA capability 8 and above; CPUs
+    with such instructions), else float32.
+    """
+    if precision == "auto":
+        return torch.bfloat16 if _computes_bfloat16(device) else torch.float32
+    return torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+
+def _computes_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in _BF16_CAPABILITIES)
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """
+    Ask torch for kernels that give the same bytes each time, and undo it afterwards.
+
+    Only CUDA has others, and cuBLAS reads its part from the environment when its first handle
+    is made; a kernel without a deterministic form warns and runs.
+    """
+    before = torch.are_deterministic_algorithms_enabled()
+    warned = torch.is_deterministic_algorithms_warn_only_enabled()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warned)

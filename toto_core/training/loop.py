@@ -1,0 +1,181 @@
+"""
+The training loop: read it from top to bottom.
+
+Everything random is a function of the seed and the step, and everything else is in ``TrainState``,
+so a run that was killed and resumed ends in the same bytes as one that was not.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from toto_core.optim.groups import set_lr
+from toto_core.optim.schedule import wsd_factor
+from toto_core.training.checkpoint import CheckpointStore
+from toto_core.training.device import deterministic
+from toto_core.training.settings import TrainSettings
+from toto_core.training.signals import deferred_signals
+from toto_core.training.state import TrainState
+from toto_core.training.step import (
+    Batch,
+    MicroBatch,
+    accumulate_gradients,
+    clip_gradients,
+    fitting_in_memory,
+    gradient_norm,
+    mean_loss,
+    refuse_non_finite,
+    training_micro_batch,
+    validation_micro_batch,
+)
+
+Log = Callable[[Mapping[str, float | str]], None]
+
+
+@runtime_checkable
+class Windows(Protocol):
+    """An endless source of training batches: the same number gives the same batch."""
+
+    def batch(self, step: int) -> Batch:
+        """Draw batch ``step``, from 0 on."""
+        ...
+
+
+def train(
+    model: nn.Module,
+    windows: Windows,
+    validation: Sequence[Batch],
+    settings: TrainSettings,
+    *,
+    seed: int,
+    store: CheckpointStore,
+    device: torch.device,
+    log: Log,
+) -> TrainState:
+    """
+    Train ``model`` in place, from the newest checkpoint of ``store`` if it holds one.
+
+    Stops after ``settings.max_steps``, or once ``settings.patience`` validations in a row brought
+    no gain. Without validation batches there is no early stop and nothing is kept.
+
+    Args:
+        model: on ``device``; has ``config.patch_size`` and ``set_global_tokens``.
+        log: called once a step with its number, loss, rate, gradient norm and points (and
+            ``val_loss`` where it was validated), and with ``message`` where there is something
+            to say.
+
+    Raises:
+        TrainingError: if a loss or gradient is not finite or a batch does not fit in memory.
+        CheckpointError: if the store cannot be written.
+        StoppedError: on SIGINT or SIGTERM, once the state has been saved.
+    """
+    state = resume(TrainState.start(model, settings), store, log)
+    parameters = list(model.parameters())
+    checks = validation_set(model, validation, device)
+    with deterministic(), deferred_signals() as pending, fitting_in_memory(settings, device):
+        for step in range(state.step, settings.max_steps):
+            if checks and state.stale >= settings.patience:
+                break
+            micro_batches = draw(windows, model, settings, step=step, seed=seed, device=device)
+            loss = accumulate_gradients(model, micro_batches, loss_scale=settings.loss_scale)
+            norm = gradient_norm(parameters)
+            refuse_non_finite(model, micro_batches, step=step, loss=loss, norm=norm)
+            clip_gradients(parameters, norm=norm, max_norm=settings.max_grad_norm)
+            lr_factor = learning_rate_factor(step, settings)
+            set_lr(state.optimiser, lr_factor)
+            state.optimiser.step()
+            state.optimiser.zero_grad()
+            state.average.update(step)
+            points = sum(int(m.target_mask.sum()) for m in micro_batches)
+            state.finish_step(loss, points=points)
+            record = {"step": state.step, "loss": loss, "lr": settings.lr * lr_factor}
+            if checks and is_validated(state.step, settings):
+                record["val_loss"] = mean_loss(state.average.model, checks)
+                state.judge(record["val_loss"], store)
+            log(record | {"grad_norm": norm, "points": points})
+            if pending.error or store.due():
+                store.save(state.snapshot())
+            if pending.error:
+                raise pending.error(
+                    f"train: stopped after step {state.step} of {settings.max_steps}, the state "
+                    "is saved; run dvc repro to go on"
+                )
+    return state
+
+
+def resume(state: TrainState, store: CheckpointStore, log: Log) -> TrainState:
+    """Bring ``state`` to the newest sound checkpoint of ``store``, and say what was found."""
+    snapshot, faults = store.load()
+    for fault in faults:
+        log({"message": fault})
+    if snapshot is not None:
+        state.restore(snapshot)
+        log({"message": f"train: goes on from step {state.step}"})
+    elif faults:
+        log({"message": "train: no sound checkpoint is left, it starts afresh"})
+    return state
+
+
+def draw(
+    windows: Windows,
+    model: nn.Module,
+    settings: TrainSettings,
+    *,
+    step: int,
+    seed: int,
+    device: torch.device,
+) -> list[MicroBatch]:
+    """Draw and mask the micro-batches of ``step``, and tell the model how many tokens they hold."""
+    first = step * settings.accumulation
+    micro_batches = [
+        training_micro_batch(
+            windows.batch(index),
+            settings,
+            patch_size=patch_size(model),
+            seed=(seed, index),
+            device=device,
+        )
+        for index in range(first, first + settings.accumulation)
+    ]
+    num_points = sum(m.target.numel() for m in micro_batches)
+    model.set_global_tokens(num_points // patch_size(model))  # pyright: ignore
+    return micro_batches
+
+
+def validation_set(
+    model: nn.Module, validation: Sequence[Batch], device: torch.device
+) -> list[MicroBatch]:
+    """Put the validation batches on ``device``, their horizons hidden."""
+    return [
+        validation_micro_batch(batch, patch_size=patch_size(model), device=device)
+        for batch in validation
+    ]
+
+
+def learning_rate_factor(step: int, settings: TrainSettings) -> float:
+    """Give the share of the peak rate at ``step``."""
+    return wsd_factor(
+        step,
+        max_steps=settings.max_steps,
+        warmup_share=settings.warmup_share,
+        decay_share=settings.decay_share,
+    )
+
+
+def is_validated(step: int, settings: TrainSettings) -> bool:
+    """Whether the average is validated after ``step`` steps: regularly, and at the end."""
+    return step % settings.validate_every == 0 or step == settings.max_steps
+
+
+def final_weights(state: TrainState, store: CheckpointStore) -> dict[str, Tensor]:
+    """Give the best validated average, or the last one where nothing was validated."""
+    if state.kept:
+        return store.load_weights(state.kept[0].step)
+    return state.average.model.state_dict()
+
+
+def patch_size(model: nn.Module) -> int:
+    """Length of a patch, steps."""
+    return model.config.patch_size  # pyright: ignore

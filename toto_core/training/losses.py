@@ -1,0 +1,76 @@
+"""
+Pinball loss of next-patch predictions, in the asinh space in which the network works.
+
+Patch i predicts patch i + 1. Its targets are standardised with the location and scale of patch i,
+which know nothing of patch i + 1, and compressed by asinh (arXiv 2605.20119 sections 2.2 and 2.4;
+the anchor is not stated there, and any other would leak).
+
+Shapes: B rows, V variates, T time steps, P patches, L patch size, Q quantile levels; ``predicted``
+= P - 1, the patches that have a predecessor.
+"""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from toto_core.model.sizes import QUANTILE_LEVELS
+
+
+def anchored_targets(
+    target_BVT: Float[Tensor, "B V T"],
+    loc_BVT: Float[Tensor, "B V T"],
+    scale_BVT: Float[Tensor, "B V T"],
+    *,
+    patch_size: int,
+) -> Float[Tensor, "B V predicted L"]:
+    """Standardise each patch by the statistics of the one before: asinh((x - loc) / scale)."""
+    target_BVPL = target_BVT.unflatten(-1, (-1, patch_size))
+    loc_BVP1 = loc_BVT.unflatten(-1, (-1, patch_size))[..., :-1, -1:]
+    scale_BVP1 = scale_BVT.unflatten(-1, (-1, patch_size))[..., :-1, -1:]
+    # In float64: at a high level float32 would lose the digits that make the deviation.
+    deviation = (target_BVPL[..., 1:, :].double() - loc_BVP1.double()) / scale_BVP1.double()
+    return torch.asinh(deviation.float())
+
+
+def target_weights(
+    target_mask_BVT: Bool[Tensor, "B V T"],
+    cpm_mask_BVT: Bool[Tensor, "B V T"],
+    known_BV: Bool[Tensor, "B V"],
+    *,
+    patch_size: int,
+    horizon: int = 0,
+) -> Float[Tensor, "B V predicted L"]:
+    """
+    Weigh each target point: 1 where it counts, else 0.
+
+    A point counts if it is observed, its variate is not a known covariate, and the patch that
+    predicts it has a visible observation in itself or before (without one there is no scale).
+
+    Args:
+        horizon: if positive, only the last ``horizon`` time steps count.
+    """
+    observed_BVPL = target_mask_BVT.unflatten(-1, (-1, patch_size))
+    visible_BVPL = (target_mask_BVT & cpm_mask_BVT).unflatten(-1, (-1, patch_size))
+    has_past_BVP = visible_BVPL.any(-1).cumsum(-1) > 0
+    counts = observed_BVPL[..., 1:, :] & has_past_BVP[..., :-1, None] & ~known_BV[..., None, None]
+    if horizon:
+        counts[:, :, : counts.shape[2] - horizon // patch_size] = False
+    return counts.float()
+
+
+def pinball_sum(
+    quantiles_QBVPL: Float[Tensor, "Q B V predicted L"],
+    target_BVPL: Float[Tensor, "B V predicted L"],
+    weight_BVPL: Float[Tensor, "B V predicted L"],
+    levels: tuple[float, ...] = QUANTILE_LEVELS,
+) -> Float[Tensor, ""]:
+    """
+    Sum the weighted pinball loss over all points and average it over the levels.
+
+    The loss at level q is max(q d, (q - 1) d) with d = target - quantile. Divide by the sum of
+    the weights of the whole step, over all its micro-batches, for the mean.
+    """
+    level_Q = torch.tensor(levels, device=target_BVPL.device).view(-1, 1, 1, 1, 1)
+    difference = target_BVPL - quantiles_QBVPL.float()
+    loss = torch.maximum(level_Q * difference, (level_Q - 1) * difference)
+    return (loss.mean(0) * weight_BVPL).sum()

@@ -1,0 +1,132 @@
+"""All that a training run needs to go on, as one object; what is not in it is not needed."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from toto_core.optim.ema import WeightAverage
+from toto_core.optim.groups import build_adamw
+from toto_core.training.checkpoint import CheckpointStore, Snapshot
+from toto_core.training.settings import TrainSettings
+
+_CURVE_POINTS = 300  # of the training loss; each is the mean over its stretch of steps
+
+
+@dataclass(frozen=True, order=True)
+class Kept:
+    """Averaged weights kept on disk, best first by validation loss, then by step."""
+
+    val_loss: float
+    step: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One point of the loss curve; ``split`` is ``train`` or ``validation``."""
+
+    step: int
+    loss: float
+    split: str
+
+
+@dataclass
+class TrainState:
+    """
+    A training run between two steps.
+
+    Random draws are functions of the seed and the step, so there is no random state.
+
+    Attributes:
+        step: finished optimiser steps.
+        points: observed points drawn so far.
+        stale: validations since the last gain.
+        kept: the best validated averages, best first.
+        curve: the losses so far.
+        recent: training losses since the last point of the curve.
+    """
+
+    model: nn.Module
+    average: WeightAverage
+    optimiser: torch.optim.AdamW
+    settings: TrainSettings
+    step: int = 0
+    points: int = 0
+    stale: int = 0
+    kept: list[Kept] = field(default_factory=list)
+    curve: list[CurvePoint] = field(default_factory=list)
+    recent: list[float] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, model: nn.Module, settings: TrainSettings) -> "TrainState":
+        """Begin a run with the weights of ``model``, which is trained in place."""
+        optimiser = build_adamw(
+            model,
+            lr=settings.lr,
+            betas=(settings.beta1, settings.beta2),
+            eps=settings.eps,
+            weight_decay=settings.weight_decay,
+        )
+        average = WeightAverage(model, decay=settings.ema_decay)
+        return cls(model, average, optimiser, settings)
+
+    def finish_step(self, loss: float, *, points: int) -> None:
+        """Count a step and note its loss."""
+        self.step += 1
+        self.points += points
+        self.recent.append(loss)
+        stretch = -(-self.settings.max_steps // _CURVE_POINTS)
+        if self.step % stretch == 0 or self.step == self.settings.max_steps:
+            mean = sum(self.recent) / len(self.recent)
+            self.curve.append(CurvePoint(self.step, mean, "train"))
+            self.recent.clear()
+
+    def judge(self, val_loss: float, store: CheckpointStore) -> None:
+        """Note a validation of the average, and keep its weights if they are among the best."""
+        self.curve.append(CurvePoint(self.step, val_loss, "validation"))
+        gained = not self.kept or val_loss < self.kept[0].val_loss
+        self.stale = 0 if gained else self.stale + 1
+        if len(self.kept) < self.settings.keep_best or val_loss < self.kept[-1].val_loss:
+            digest = store.save_weights(self.step, self.average.model.state_dict())
+            self.kept = sorted([*self.kept, Kept(val_loss, self.step, digest)])
+            self.kept = self.kept[: self.settings.keep_best]
+
+    def snapshot(self) -> Snapshot:
+        """Take the whole state, as a checkpoint holds it."""
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.model.state_dict().items()}
+        for name, parameter in self.model.named_parameters():
+            for key, value in self.optimiser.state[parameter].items():
+                tensors[f"optimiser.{key}.{name}"] = value
+        values = {
+            "points": self.points,
+            "stale": self.stale,
+            "kept": [asdict(kept) for kept in self.kept],
+            "curve": [asdict(point) for point in self.curve],
+            "recent": list(self.recent),
+        }
+        return Snapshot(self.step, tensors, values, {k.step: k.sha256 for k in self.kept})
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to a snapshot of a run with the same model and settings."""
+        self.model.load_state_dict(_under("model.", snapshot.tensors))
+        self.average.model.load_state_dict(_under("average.", snapshot.tensors))
+        for key in ("step", "exp_avg", "exp_avg_sq"):
+            moments = _under(f"optimiser.{key}.", snapshot.tensors)
+            for name, parameter in self.model.named_parameters():
+                moment = moments[name].to(parameter.device, copy=True)
+                self.optimiser.state[parameter][key] = moment
+        values: Mapping[str, Any] = snapshot.values
+        self.step = snapshot.step
+        self.points = values["points"]
+        self.stale = values["stale"]
+        self.kept = [Kept(**kept) for kept in values["kept"]]
+        self.curve = [CurvePoint(**point) for point in values["curve"]]
+        self.recent = list(values["recent"])
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,0 +1,268 @@
+"""
+One optimiser step: batches to tensors, the loss and its gradients, and their refusal.
+
+Shapes: B rows, V variates, T time steps, P patches, L patch size; ``predicted`` = P - 1.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+
+from toto_core.errors import TrainingError
+from toto_core.training.losses import anchored_targets, pinball_sum, target_weights
+from toto_core.training.masking import visible_patches
+from toto_core.training.settings import TrainSettings
+
+_MASK_STREAM = 3  # apart from the streams of data.windows
+_NAMED_ITEMS = 8
+
+
+@runtime_checkable
+class Batch(Protocol):
+    """What training needs to know of a batch (``data.windows.Batch`` has it)."""
+
+    @property
+    def target(self) -> np.ndarray:
+        """[B, V, T], 0 where missing."""
+        ...
+
+    @property
+    def target_mask(self) -> np.ndarray:
+        """[B, V, T], True where observed."""
+        ...
+
+    @property
+    def series_ids(self) -> np.ndarray:
+        """[B, V], equal for the variates of one item."""
+        ...
+
+    @property
+    def known(self) -> np.ndarray:
+        """[B, V], True for known covariates."""
+        ...
+
+    @property
+    def horizon(self) -> int:
+        """How many of the last steps are forecast; 0 in training."""
+        ...
+
+    @property
+    def items(self) -> tuple[tuple[str, ...], ...]:
+        """Item ids of each row."""
+        ...
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """
+    A batch as the network takes it.
+
+    Attributes:
+        cpm_mask: True where the network may see.
+        weight: of each target in the loss.
+        items: item ids of each row.
+    """
+
+    target: Float[Tensor, "B V T"]
+    target_mask: Bool[Tensor, "B V T"]
+    cpm_mask: Bool[Tensor, "B V T"]
+    series_ids: Int64[Tensor, "B V"]
+    weight: Float[Tensor, "B V predicted L"]
+    items: tuple[tuple[str, ...], ...]
+
+    def row(self, index: int) -> "MicroBatch":
+        """Row ``index`` by itself."""
+        part = slice(index, index + 1)
+        return MicroBatch(
+            self.target[part],
+            self.target_mask[part],
+            self.cpm_mask[part],
+            self.series_ids[part],
+            self.weight[part],
+            self.items[part],
+        )
+
+
+def training_micro_batch(
+    batch: Batch,
+    settings: TrainSettings,
+    *,
+    patch_size: int,
+    seed: Sequence[int],
+    device: torch.device,
+) -> MicroBatch:
+    """Hide spans of patches of ``batch``, drawn from ``seed``; every target counts."""
+    observed_BVPL = batch.target_mask.reshape(*batch.known.shape, -1, patch_size)
+    visible_BVP = visible_patches(
+        batch.series_ids,
+        batch.known,
+        np.any(observed_BVPL, axis=-1),
+        max_span=settings.max_span,
+        max_rate=settings.max_mask_rate,
+        seed=[_MASK_STREAM, *seed],
+    )
+    return _micro_batch(batch, visible_BVP, patch_size=patch_size, device=device)
+
+
+def validation_micro_batch(batch: Batch, *, patch_size: int, device: torch.device) -> MicroBatch:
+    """Hide the horizon of ``batch``, known covariates apart; only the horizon counts."""
+    rows, num_variates, num_steps = batch.target.shape
+    num_patches = num_steps // patch_size
+    hidden_P = np.arange(num_patches) >= num_patches - batch.horizon // patch_size
+    visible_BVP = np.broadcast_to(~hidden_P, (rows, num_variates, num_patches))
+    return _micro_batch(
+        batch, visible_BVP | batch.known[..., None], patch_size=patch_size, device=device
+    )
+
+
+def _micro_batch(
+    batch: Batch, visible_BVP: np.ndarray, *, patch_size: int, device: torch.device
+) -> MicroBatch:
+    target_mask = torch.from_numpy(batch.target_mask).to(device)
+    cpm_mask = torch.from_numpy(visible_BVP.repeat(patch_size, axis=2)).to(device)
+    return MicroBatch(
+        target=torch.from_numpy(batch.target).to(device),
+        target_mask=target_mask,
+        cpm_mask=cpm_mask,
+        series_ids=torch.from_numpy(batch.series_ids).to(device),
+        weight=target_weights(
+            target_mask,
+            cpm_mask,
+            torch.from_numpy(batch.known).to(device),
+            patch_size=patch_size,
+            horizon=batch.horizon,
+        ),
+        items=batch.items,
+    )
+
+
+def loss_sum(model: nn.Module, micro_batch: MicroBatch) -> Float[Tensor, ""]:
+    """Sum the pinball loss of a micro-batch over its weighted targets."""
+    output = model(
+        micro_batch.target, micro_batch.target_mask, micro_batch.cpm_mask, micro_batch.series_ids
+    )
+    targets = anchored_targets(
+        micro_batch.target,
+        output.loc,
+        output.scale,
+        patch_size=output.quantiles.shape[-1],
+    )
+    return pinball_sum(output.quantiles[..., :-1, :], targets, micro_batch.weight)
+
+
+def accumulate_gradients(
+    model: nn.Module, micro_batches: Sequence[MicroBatch], *, loss_scale: float
+) -> float:
+    """
+    Add the gradients of the mean loss over all micro-batches, times ``loss_scale``.
+
+    The mean is over the weighted targets of all micro-batches together, so that their number
+    does not matter.
+
+    Returns:
+        The mean loss, unscaled.
+    """
+    total_weight = _total_weight(micro_batches)
+    loss = 0.0
+    for micro_batch in micro_batches:
+        part = loss_sum(model, micro_batch) / total_weight
+        (part * loss_scale).backward()
+        loss += part.item()
+    return loss
+
+
+@torch.no_grad()
+def mean_loss(model: nn.Module, micro_batches: Sequence[MicroBatch]) -> float:
+    """
+    Mean loss over the weighted targets of all micro-batches, without gradients.
+
+    Raises:
+        TrainingError: if it is not finite.
+    """
+    total = sum(loss_sum(model, micro_batch).item() for micro_batch in micro_batches)
+    if not math.isfinite(total):
+        raise TrainingError(
+            f"train: validation loss = {total}, a finite number is needed; lower train.lr"
+        )
+    return total / _total_weight(micro_batches)
+
+
+def gradient_norm(parameters: Sequence[nn.Parameter]) -> float:
+    """Euclidean norm of all gradients together."""
+    return nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]).item()
+
+
+def clip_gradients(parameters: Sequence[nn.Parameter], *, norm: float, max_norm: float) -> None:
+    """Shrink all gradients, whose joint norm is ``norm``, to ``max_norm`` if they are larger."""
+    if norm > max_norm:
+        nn.utils.clip_grads_with_norm_(parameters, max_norm, torch.tensor(norm))
+
+
+def refuse_non_finite(
+    model: nn.Module, micro_batches: Sequence[MicroBatch], *, step: int, loss: float, norm: float
+) -> None:
+    """
+    Stop before the optimiser moves if the loss or the gradient is not finite.
+
+    Raises:
+        TrainingError: with the step, the value and the items of the rows that cause it, each row
+            having been tried by itself.
+    """
+    if math.isfinite(loss) and math.isfinite(norm):
+        return
+    name, value = ("gradient norm", norm) if math.isfinite(loss) else ("loss", loss)
+    items = _faulty_items(model, micro_batches)
+    rest = f" and {len(items) - _NAMED_ITEMS} more" if len(items) > _NAMED_ITEMS else ""
+    named = f"look at the items {', '.join(items[:_NAMED_ITEMS])}{rest}, or " if items else ""
+    raise TrainingError(
+        f"train: step {step}: {name} = {value}, a finite number is needed; {named}lower train.lr"
+    )
+
+
+def _faulty_items(model: nn.Module, micro_batches: Sequence[MicroBatch]) -> list[str]:
+    """Items of the rows whose loss or gradient, by itself, is not finite, sorted."""
+    items: set[str] = set()
+    parameters = list(model.parameters())
+    for micro_batch in micro_batches:
+        for index in range(len(micro_batch.items)):
+            model.zero_grad()
+            loss = accumulate_gradients(model, [micro_batch.row(index)], loss_scale=1.0)
+            if not math.isfinite(loss + gradient_norm(parameters)):
+                items |= set(micro_batch.items[index])
+    return sorted(items)
+
+
+@contextmanager
+def fitting_in_memory(settings: TrainSettings, device: torch.device) -> Iterator[None]:
+    """
+    Say in one line that a batch is too large.
+
+    Raises:
+        TrainingError: in place of the allocator's errors.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not _is_cpu_oom(error):
+            raise
+        raise TrainingError(
+            f"train: batch_size = {settings.batch_size} rows of {settings.num_variates} variates, "
+            f"fewer are needed to fit the memory of {device}; lower train.batch_size and raise "
+            "train.accumulation"
+        ) from None
+
+
+def _is_cpu_oom(error: Exception) -> bool:
+    return "DefaultCPUAllocator" in str(error)  # torch has no class for it
+
+
+def _total_weight(micro_batches: Sequence[MicroBatch]) -> float:
+    # At least 1: a step in which nothing is observed has loss 0, not 0 / 0.
+    return max(1.0, sum(m.weight.sum(dtype=torch.float64).item() for m in micro_batches))
