@@ -93,6 +93,8 @@ def prepare_prefect(root: Path) -> None:
         return
     if url is not None:
         os.environ["PREFECT_API_URL"] = url
+    if url is not None and url == _local_url(root):  # `toto up` leaves the user's home alone
+        os.environ.setdefault("PREFECT_HOME", str((root / STATE.parent).resolve()))
     for key, value in PATIENCE.items():
         os.environ.setdefault(key, value)
 

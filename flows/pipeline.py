@@ -23,7 +23,7 @@ from toto_core.errors import TotoError
 
 prepare_prefect(Path())  # Prefect reads its settings once, when it is imported
 
-from prefect import Task, flow, get_run_logger  # noqa: E402
+from prefect import Task, flow, get_run_logger, tags  # noqa: E402
 from prefect.artifacts import create_markdown_artifact, create_table_artifact  # noqa: E402
 from prefect.cache_policies import NO_CACHE  # noqa: E402
 from prefect.client.schemas.objects import State  # noqa: E402
@@ -67,7 +67,8 @@ def walk_observed(root: Path) -> dict[str, Outcome]:
         TotoError: a stage failed, or the walk could not start.
     """
     try:
-        result = pipeline(return_state=True).result(raise_on_failure=False)
+        with tags("dvc"):
+            result = pipeline(return_state=True).result(raise_on_failure=False)
     except Exception as error:
         result = RuntimeError(one_line(error))
     if isinstance(result, TotoError):

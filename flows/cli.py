@@ -1,0 +1,106 @@
+"""The command ``toto``: run the pipeline, check the project, start Prefect here, promote."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from toto_core.errors import EXIT_FAILED, EXIT_INTERRUPTED, TotoError
+
+app = typer.Typer(
+    help="Train, judge and register forecasting models, reproducibly. Run from the project's root.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong use, 3 data rejected, 130 stopped.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+_ROOT = Path()
+
+
+@app.command()
+def run() -> None:
+    """
+    Bring every stage up to date, then print the verdict and where the report is.
+
+    DVC decides what is stale. Where a Prefect server answers (`toto up`, PREFECT_API_URL), its
+    UI shows the run; TOTO_PREFECT=off does without.
+    """
+    from flows.run import run_command  # noqa: PLC0415 - each command imports its own
+
+    raise typer.Exit(run_command(_ROOT))
+
+
+@app.command()
+def check() -> None:
+    """Check params.yaml, dvc.yaml and the set-up; print every fault at once."""
+    from flows.checks import check_project  # noqa: PLC0415
+
+    check_project(_ROOT)
+    print("check: params.yaml and dvc.yaml are in order")
+
+
+@app.command()
+def up(
+    port: Annotated[
+        int | None,
+        typer.Option(help="Port of the server; default: 4200 or the next free one.", min=1),
+    ] = None,
+) -> None:
+    """
+    Start Prefect on this machine: server, worker and the nightly deployment.
+
+    Reachable from this machine only. Its files are in runs/prefect; `toto down` stops it.
+    """
+    from flows import local  # noqa: PLC0415
+
+    print("prefect: starting server and worker, about 20 s", flush=True)
+    ui = local.up(_ROOT, port=port)
+    print(f"prefect: {ui} shows the runs; logs are in runs/prefect")
+    print("next: `toto run` runs the pipeline in its view, or start `pipeline/nightly` there")
+    print("      `toto down` stops it; until then the deployment runs at 02:00 UTC")
+
+
+@app.command()
+def down() -> None:
+    """Stop what `toto up` has started."""
+    from flows import local  # noqa: PLC0415
+
+    stopped = local.down(_ROOT)
+    print(
+        f"prefect: stopped {' and '.join(stopped)}" if stopped else "prefect: nothing was running"
+    )
+
+
+@app.command()
+def promote() -> None:
+    """
+    Promote the candidate whose verdict is PASS: make its tags, add to the promotion log.
+
+    Run it after a git commit of the verdict; any other verdict is refused.
+    """
+    from flows import promote as promotion  # noqa: PLC0415
+
+    print(promotion.promote(_ROOT))
+
+
+def main() -> None:
+    """Run the command line; a fault that is the user's ends in its message and exit code."""
+    try:
+        app()
+    except TotoError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("toto: stopped by Ctrl-C", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
+    except OSError as error:
+        if not error.strerror:
+            raise
+        print(f"toto: {error.filename or 'system'} = {error.strerror.lower()}", file=sys.stderr)
+        sys.exit(EXIT_FAILED)
+
+
+if __name__ == "__main__":
+    main()
