@@ -48,6 +48,7 @@ def losses(model, baseline, *, cov80=0.8):
                     "sql": values.reshape(-1),
                     "cov80": cov80,
                     "num_steps": 24,
+                    "scale": 1.0,
                 }
             )
         )
@@ -166,7 +167,21 @@ def test_judge_counts_excluded_series_and_pairs():
         .alias("sql")
     )
     found = check(judged(model, baseline, table=table), "exclusions")
-    assert (found.outcome, found.found) == (INCONCLUSIVE, "16.7 % left out, 0 series")
+    assert (found.outcome, found.found) == (INCONCLUSIVE, "16.7 % left out, 2 series")
+
+
+@pytest.mark.parametrize("scale", [None, 0.0, float("nan")])
+def test_judge_leaves_out_series_without_a_scale_for_all(scale):
+    model, baseline = panel(0, skill=0.2)
+    unscaled = (pl.col("item_id") == "item-1") & (pl.col("variate") == "v0")
+    table = losses(model, baseline).with_columns(
+        pl.when(unscaled).then(pl.lit(scale, pl.Float64)).otherwise("scale").alias("scale"),
+        pl.when(unscaled).then(None).otherwise("sql").alias("sql"),
+    )
+    verdict = judged(model, baseline, table=table)
+    assert check(verdict, "complete forecasts").outcome == PASS
+    assert check(verdict, "exclusions").found == "8.3 % left out, 1 series"
+    assert verdict.outcome == INCONCLUSIVE
 
 
 def test_judge_needs_every_baseline():

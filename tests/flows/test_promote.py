@@ -158,7 +158,7 @@ def test_promote_refuses_a_lock_outside_git(project):
 
 
 def test_promote_leaves_no_tag_behind_when_the_second_one_cannot_be_made(project):
-    with pytest.raises(RegistryError, match="promote: tags = none made, .*not a stage"):
+    with pytest.raises(RegistryError, match=r"promote: tags = none made, .*not a stage"):
         promote(project, stage="not a stage")
     assert git(project, "tag") == ""
     assert not Path(project / "registry/promotions.jsonl").exists()

@@ -143,18 +143,20 @@ def exclusions(rows: pl.DataFrame, panel: pl.DataFrame, evaluation: Mapping[str,
     """Ask whether practically all series and pairs could be judged."""
     listed = evaluation.get("exclusions")
     num_listed = len(listed) if isinstance(listed, list | Mapping) else 0
-    num_series = rows.select("item_id", "variate").n_unique() + num_listed
+    num_series = rows.select("item_id", "variate").n_unique()
+    num_judged = panel.select("item_id", "variate").n_unique()
+    num_excluded = max(num_series - num_judged, num_listed)
     of_model = rows.filter(pl.col("forecaster") == MODEL)
-    answered = of_model.filter(pl.col("sql").is_finite().fill_null(value=False)).height
+    unanswered = of_model.filter(has_scale() & ~_finite("sql")).height
     share = max(
-        num_listed / num_series if num_series else 1.0,
-        (answered - panel.height) / of_model.height if of_model.height else 1.0,
+        num_excluded / (num_judged + num_excluded) if num_judged else 1.0,
+        1 - (panel.height + unanswered) / of_model.height if of_model.height else 1.0,
     )
     few = share <= MAX_EXCLUDED_SHARE
     return Check(
         "exclusions",
         PASS if few else INCONCLUSIVE,
-        f"{percent(share)} left out, {num_listed} series",
+        f"{percent(share)} left out, {num_excluded} series",
         f"at most {percent(MAX_EXCLUDED_SHARE)}",
         "Practically every series was judged."
         if few
@@ -279,9 +281,7 @@ def calibration(
     rows: pl.DataFrame, evaluation: Mapping[str, object], params: RegisterParams
 ) -> list[Check]:
     """Ask whether the quantiles mean what they say."""
-    of_model = rows.filter(
-        (pl.col("forecaster") == MODEL) & pl.col("cov80").is_finite().fill_null(value=False)
-    )
+    of_model = rows.filter((pl.col("forecaster") == MODEL) & _finite("cov80"))
     weight = float(of_model["num_steps"].sum())
     covered = float((of_model["cov80"].cast(pl.Float64) * of_model["num_steps"]).sum())
     share = covered / weight if weight else math.nan
@@ -384,6 +384,11 @@ def claims(evaluation: Mapping[str, object]) -> tuple[Check, ...]:
     return tuple(found)
 
 
+def has_scale() -> pl.Expr:
+    """Return whether the loss of a row can be scaled: NaN would count as above zero."""
+    return (pl.col("scale") > 0) & _finite("scale")
+
+
 def number(value: object) -> float:
     """Return a number as it stands in JSON; anything else is NaN."""
     return float(value) if isinstance(value, int | float) else math.nan
@@ -392,6 +397,10 @@ def number(value: object) -> float:
 def integer(value: object, *, otherwise: int) -> int:
     """Return a whole number as it stands in JSON; anything else is ``otherwise``."""
     return int(value) if isinstance(value, int | float) else otherwise
+
+
+def _finite(column: str) -> pl.Expr:
+    return pl.col(column).is_finite().fill_null(value=False)
 
 
 def _time(value: object) -> datetime:

@@ -40,7 +40,8 @@ def judge(
 
     Args:
         losses: the table of ``data/losses.parquet``: a row for each item, variate, origin and
-            forecaster, with the scaled quantile loss ``sql``.
+            forecaster, with the scaled quantile loss ``sql``. A series without a ``scale`` above
+            zero cannot be judged; it is left out for all and counts as excluded.
         splits: the content of ``data/splits.json``.
         evaluation: the content of ``reports/metrics/evaluate.json``.
         attempt: 1 for the first candidate judged on this test period, 2 for the next, ...
@@ -48,7 +49,8 @@ def judge(
     Returns:
         FAIL if any check fails, else INCONCLUSIVE if any is inconclusive, else PASS.
     """
-    rows = losses.filter((pl.col("source") == "candidate") & ~pl.col("held_out"))
+    judged = losses.filter((pl.col("source") == "candidate") & ~pl.col("held_out"))
+    rows = judged.filter(checks.has_scale())
     complete, panel = complete_panel(rows)
     num_origins = panel["origin"].n_unique()
     overlap = checks.integer(splits.get("overlap"), otherwise=1)
@@ -62,7 +64,7 @@ def judge(
         complete,
         checks.origins(num_origins, compared, splits, params),
         checks.cycles(splits, evaluation),
-        checks.exclusions(rows, panel, evaluation),
+        checks.exclusions(judged, panel, evaluation),
         *(checks.superiority(baseline, compared.get(baseline), params) for baseline in BASELINES),
         *(checks.effect(baseline, compared.get(baseline), params) for baseline in BASELINES),
         *checks.consistency(compared, params),
