@@ -1,1 +1,5 @@
-"""Forecasts from a trained model."""
+"""Forecasts from a trained network."""
+
+from toto_core.inference.forecaster import Forecaster
+
+__all__ = ["Forecaster"]

@@ -131,6 +131,16 @@ def for_context(config: ModelConfig, context_length: int) -> ModelConfig:
     return dataclasses.replace(config, residual_attn_ratio=attention_ratio(context_length))
 
 
+def native_context(config: ModelConfig) -> int:
+    """The context length, in steps, whose ``attention_ratio`` the configuration has."""
+    wanted = config.residual_attn_ratio**2
+    low, high = math.e, 2.0**40  # S / ln S rises from e on
+    while high - low > 0.01:
+        middle = (low + high) / 2
+        low, high = (middle, high) if middle / math.log(middle) < wanted else (low, middle)
+    return max(round(low), 2) * PATCH_SIZE
+
+
 def residual_taus(config: ModelConfig) -> list[tuple[float, float]]:
     """
     The weight tau of the attention and of the feed-forward branch of each layer.

@@ -187,6 +187,11 @@ class Toto2(nn.Module):
             if isinstance(module, UnitLinear):
                 module.global_tokens = num_tokens
 
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.patch_proj.linear1.weight.device
+
     def num_parameters(self) -> int:
         """The number of learned parameters."""
         return sum(parameter.numel() for parameter in self.parameters())

@@ -1,0 +1,276 @@
+"""
+Forecasts of plain NumPy series: ragged lengths, missing values, any number of variates.
+
+Shapes: V variates, T time steps of one context, H prediction length, Q quantile levels; in a
+batch B contexts, U targets and E known covariates of each, C steps of the padded context.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32
+
+from toto_core.model import PATCH_SIZE, QUANTILE_LEVELS, Toto2
+from toto_core.model.forecast import KnownFuture
+from toto_core.model.sizes import native_context
+
+# The settings of all published scores (DataDog/toto at 46bd92a, Toto2GluonTSModelConfig).
+MIN_OBSERVED = 8
+MAX_DEVIATION = 1e4
+
+
+@dataclass(frozen=True)
+class _Series:
+    """One context, cut to what the model sees, and what is known of its future."""
+
+    position: int  # among the contexts
+    is_flat: bool  # was given without an axis of variates
+    values: Float32[np.ndarray, "V T"]
+    future: Float32[np.ndarray, "V H"]
+    known: Bool[np.ndarray, " V"]
+
+    @property
+    def num_patches(self) -> int:
+        return max(-(-self.values.shape[1] // PATCH_SIZE), 1)
+
+
+class Forecaster:
+    """
+    A network with everything around it that a forecast needs.
+
+    A forecast depends on its own context alone: batches hold contexts of the same number of
+    patches and variates only, so that neighbours change nothing but the last digits.
+
+    Args:
+        model: the network; its ``compute_dtype`` and device are used.
+        context_length: newest steps that are read; None: what the model was configured for.
+    """
+
+    def __init__(self, model: Toto2, *, context_length: int | None = None) -> None:
+        if context_length is not None and context_length < 1:
+            raise ValueError(
+                f"forecaster: context_length = {context_length}, at least 1 is allowed; raise it"
+            )
+        self.model = model.eval()
+        self.context_length = context_length or native_context(model.config)
+
+    @classmethod
+    def load(
+        cls,
+        directory: str | Path,
+        *,
+        device: str | torch.device | None = None,
+        compute_dtype: torch.dtype = torch.float32,
+        context_length: int | None = None,
+    ) -> "Forecaster":
+        """
+        A forecaster from a model directory.
+
+        Args:
+            directory: ``config.json`` and weights, written here or released by Datadog.
+            device: None: the GPU if there is one.
+            compute_dtype: of the activations; bfloat16 is faster where the processor has it.
+            context_length: see the class.
+
+        Raises:
+            CheckpointError: if the directory does not hold a whole model.
+        """
+        if device is None:
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        model = Toto2.from_pretrained(directory).to(device).to_compute(compute_dtype)
+        return cls(model, context_length=context_length)
+
+    def predict(
+        self,
+        contexts: Sequence[np.ndarray],
+        prediction_length: int,
+        quantile_levels: Sequence[float] | None = None,
+        known_future: Sequence[np.ndarray | None] | None = None,
+        batch_size: int = 256,
+    ) -> list[np.ndarray]:
+        """
+        Quantiles of the steps that follow each context.
+
+        The variates of a context inform each other; contexts do not. A context without a single
+        observed value gets a finite forecast at zero.
+
+        Args:
+            contexts: arrays [T] or [V, T], oldest step first, NaN = missing, any lengths.
+            prediction_length: steps, at least 1.
+            quantile_levels: None: the nine that the model knows, else any between the lowest
+                and the highest of them (interpolated linearly).
+            known_future: for each context None or an array [H] or [V, H]: values of covariates
+                over the horizon, and NaN in the rows of all other variates. A known covariate's
+                own "forecast" is its known value, its gaps filled with the value before.
+            batch_size: contexts of one pass.
+
+        Returns:
+            For each context a float32 array [Q, H] or [V, Q, H]; quantiles never cross.
+
+        Raises:
+            ValueError: one line for each argument or context that is not allowed.
+        """
+        levels = tuple(QUANTILE_LEVELS if quantile_levels is None else quantile_levels)
+        futures = [None] * len(contexts) if known_future is None else list(known_future)
+        faults = _argument_faults(prediction_length, levels, batch_size)
+        faults += _context_faults(contexts, futures, prediction_length)
+        if faults:
+            raise ValueError("\n".join(faults))
+        groups: Mapping[tuple[int, int, int], list[_Series]] = defaultdict(list)
+        for position, (context, future) in enumerate(zip(contexts, futures, strict=True)):
+            series = _series(position, context, future, self.context_length, prediction_length)
+            key = (series.num_patches, len(series.known), int(series.known.sum()))
+            groups[key].append(series)
+        results: list[np.ndarray] = [np.empty(0)] * len(contexts)
+        for _, members in sorted(groups.items()):
+            for first in range(0, len(members), batch_size):
+                batch = members[first : first + batch_size]
+                quantiles = self._predict_batch(batch, prediction_length)
+                for series, values in zip(batch, _interpolated(quantiles, levels), strict=True):
+                    results[series.position] = values[0] if series.is_flat else values
+        return results
+
+    def _predict_batch(
+        self, batch: Sequence[_Series], prediction_length: int
+    ) -> Float32[np.ndarray, "B V Q H"]:
+        """Forecasts of series with equal numbers of patches, variates and known covariates."""
+        padded = np.stack([_left_padded(series) for series in batch])
+        known = np.stack([series.known for series in batch])
+        num_known = int(known[0].sum())
+        # Targets first: the network takes known covariates apart. The order changes nothing else.
+        order = np.argsort(known, axis=1, kind="stable")
+        rows = np.arange(len(batch))[:, None]
+        observed = ~np.isnan(padded)
+        series_ids = np.where(observed.any(-1), 0, 1 + np.arange(padded.shape[1]))
+        targets, covariates = np.split(order, [order.shape[1] - num_known], axis=1)
+        future = np.stack([series.future for series in batch])[rows, covariates]
+        values = np.concatenate([padded[rows, covariates], future], -1)
+        result = np.empty((*known.shape, len(QUANTILE_LEVELS), prediction_length), np.float32)
+        if targets.shape[1]:
+            forecast = self.model.forecast(
+                self._tensor(_filled(padded[rows, targets])),
+                self._tensor(observed[rows, targets]),
+                self._tensor(series_ids[rows, targets]),
+                prediction_length,
+                known=self._known(values) if num_known else None,
+                min_observed=MIN_OBSERVED,
+                max_deviation=MAX_DEVIATION,
+            )
+            result[rows, targets] = np.moveaxis(forecast.cpu().numpy(), 0, 2)
+        result[rows, covariates] = _filled(values)[:, :, None, -prediction_length:]
+        return result
+
+    def _known(self, values: Float32[np.ndarray, "B E CH"]) -> KnownFuture:
+        missing = np.isnan(values)
+        return KnownFuture(
+            self._tensor(np.where(missing, np.float32(0), values)),
+            self._tensor(~missing),
+            self._tensor(np.zeros(values.shape[:2], dtype=np.int64)),
+        )
+
+    def _tensor(self, values: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(self.model.device)
+
+
+def _series(
+    position: int,
+    context: np.ndarray,
+    future: np.ndarray | None,
+    context_length: int,
+    prediction_length: int,
+) -> _Series:
+    values = np.atleast_2d(np.asarray(context, dtype=np.float32))
+    shape = (len(values), prediction_length)
+    ahead = np.full(shape, np.nan, dtype=np.float32)
+    if future is not None:
+        ahead = np.atleast_2d(np.asarray(future, dtype=np.float32))
+    known = np.asarray(np.isfinite(ahead).any(axis=-1))
+    return _Series(position, np.ndim(context) == 1, values[:, -context_length:], ahead, known)
+
+
+def _left_padded(series: _Series) -> Float32[np.ndarray, "V C"]:
+    missing = series.num_patches * PATCH_SIZE - series.values.shape[1]
+    return np.pad(series.values, ((0, 0), (missing, 0)), constant_values=np.nan)
+
+
+def _filled(values: Float32[np.ndarray, "*rows T"]) -> Float32[np.ndarray, "*rows T"]:
+    """Each gap with the value before it; 0 where there is none."""
+    missing = np.isnan(values)
+    last = np.where(missing, 0, np.arange(values.shape[-1]))
+    last = np.maximum.accumulate(last, axis=-1)
+    return np.nan_to_num(np.take_along_axis(values, last, axis=-1), nan=0.0)
+
+
+def _interpolated(
+    quantiles: Float32[np.ndarray, "B V nine H"], levels: Sequence[float]
+) -> Float32[np.ndarray, "B V Q H"]:
+    """Values at ``levels``, linear between the two levels beside each."""
+    if levels == QUANTILE_LEVELS:
+        return quantiles
+    place = np.interp(levels, QUANTILE_LEVELS, np.arange(len(QUANTILE_LEVELS)))
+    below = np.minimum(place.astype(np.int64), len(QUANTILE_LEVELS) - 2)
+    share = (place - below).astype(np.float32)[:, None]
+    return quantiles[:, :, below] * (1 - share) + quantiles[:, :, below + 1] * share
+
+
+def _argument_faults(prediction_length: int, levels: Sequence[float], batch_size: int) -> list[str]:
+    lowest, highest = QUANTILE_LEVELS[0], QUANTILE_LEVELS[-1]
+    faults = [
+        f"predict: {name} = {value}, at least 1 is allowed; raise it"
+        for name, value in (("prediction_length", prediction_length), ("batch_size", batch_size))
+        if value < 1
+    ]
+    if not levels or any(not lowest <= level <= highest for level in levels):
+        faults.append(
+            f"predict: quantile_levels = {list(levels)}, numbers from {lowest} to {highest} are "
+            "allowed; choose among them"
+        )
+    if list(levels) != sorted(levels):
+        faults.append(
+            f"predict: quantile_levels = {list(levels)}, rising numbers are allowed; sort them"
+        )
+    return faults
+
+
+def _context_faults(
+    contexts: Sequence[np.ndarray],
+    futures: Sequence[np.ndarray | None],
+    prediction_length: int,
+) -> list[str]:
+    if len(futures) != len(contexts):
+        return [
+            f"predict: known_future has {len(futures)} entries, one for each of the "
+            f"{len(contexts)} contexts is needed; use None where nothing is known"
+        ]
+    faults = []
+    for index, (context, future) in enumerate(zip(contexts, futures, strict=True)):
+        shape = np.shape(context)
+        if len(shape) not in (1, 2) or (shape[0] == 0 and len(shape) == 2):
+            faults.append(f"predict: contexts[{index}] has shape {shape}, [T] or [V, T] with at "
+                          "least one variate is allowed; reshape it")  # fmt: skip
+            continue
+        faults += _infinite(f"contexts[{index}]", context)
+        if future is None:
+            continue
+        wanted = (*shape[:-1], prediction_length)
+        if np.shape(future) != wanted:
+            faults.append(f"predict: known_future[{index}] has shape {np.shape(future)}, {wanted} "
+                          "is needed; give one row for each variate")  # fmt: skip
+            continue
+        faults += _infinite(f"known_future[{index}]", future)
+    return faults
+
+
+def _infinite(name: str, values: np.ndarray) -> list[str]:
+    with np.errstate(over="ignore"):
+        num = int(np.isinf(np.asarray(values, dtype=np.float32)).sum())
+    if not num:
+        return []
+    return [
+        f"predict: {name} has {num} infinite values in float32, finite numbers and NaN (missing) "
+        "are allowed; replace them"
+    ]
