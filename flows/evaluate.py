@@ -1,0 +1,232 @@
+"""
+Stage ``evaluate``: candidate and refits against the baselines -> forecasts, losses, metrics.
+
+python -m flows.evaluate
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from flows import paths
+from flows.stage import Summary, run_stage
+from toto_core.config import EvaluateParams, Params
+from toto_core.data import tables
+from toto_core.data.splits import Splits, to_us
+from toto_core.errors import DataError
+from toto_core.evaluation.backtest import FORECASTERS, Predict, backtest, season_of
+from toto_core.evaluation.calibration import coverage_table
+from toto_core.evaluation.metrics import (
+    MODEL,
+    SERIES_KEYS,
+    horizon_scores,
+    origin_losses,
+    seasonal_errors,
+)
+from toto_core.evaluation.scores import (
+    CANDIDATE,
+    CROSSVAL,
+    evaluation_report,
+    item_scores,
+)
+from toto_core.files import write_json, writing
+
+ROW_GROUP_SIZE = 262_144
+
+
+def run(params: Params, root: Path) -> Summary:
+    """
+    Forecast the test period with the candidate of ``root`` and judge it beside the baselines.
+
+    Raises:
+        CheckpointError: if there is no usable candidate.
+        DataError: as ``judge_forecaster`` does.
+    """
+    # Only here does the judge meet a network: torch is slow to import.
+    from toto_core.inference import Forecaster  # noqa: PLC0415
+
+    forecaster = Forecaster.load(root / paths.CANDIDATE)
+    splits = Splits.load(root / paths.SPLITS)
+
+    def predict(
+        contexts: list[np.ndarray],
+        known_future: list[np.ndarray] | None = None,
+    ) -> list[np.ndarray]:
+        return forecaster.predict(
+            contexts,
+            splits.prediction_length,
+            known_future=known_future,
+            batch_size=params.evaluate.batch_size,
+        )
+
+    return judge_forecaster(
+        predict, params.evaluate, root, context_length=forecaster.context_length
+    )
+
+
+def judge_forecaster(
+    predict: Predict, params: EvaluateParams, root: Path, *, context_length: int
+) -> Summary:
+    """
+    Judge any forecaster on the test period of ``root``, and the stored refits with it.
+
+    Args:
+        predict: as in ``backtest``.
+        context_length: newest points before an origin that the forecaster is shown.
+
+    Raises:
+        DataError: if nothing can be judged, if the forecasts are no forecasts, or if forecasts
+            of a fold are missing.
+    """
+    splits = Splits.load(root / paths.SPLITS)
+    forecasts = backtest(
+        tables.read_items(root / paths.VALID),
+        splits.test_origins_us,
+        splits,
+        predict,
+        context_length=context_length,
+        naive_window=params.naive_window,
+        seasonality=params.seasonality,
+    )
+    seasons, facts = _facts(params, root, splits)
+    facts, exclusions = _exclude(facts, forecasts)
+    if not facts.height:
+        reasons = "; ".join(sorted({str(row["reason"]) for row in exclusions})) or "no target"
+        raise DataError(
+            f"evaluate: 0 of {len(exclusions)} series can be judged, at least 1 is needed "
+            f"({reasons}); see split.num_test_origins and split.min_context"
+        )
+    losses = pl.concat(
+        origin_losses(
+            table.join(facts, on=SERIES_KEYS, how="semi", maintain_order="left"),
+            facts,
+            forecasters=FORECASTERS,
+            source=source,
+        )
+        for source, table in (
+            (CANDIDATE, forecasts),
+            (CROSSVAL, _refit_forecasts(root, splits, forecasts)),
+        )
+    )
+    report = evaluation_report(
+        losses,
+        forecasts,
+        facts,
+        overlap=splits.overlap,
+        exclusions=exclusions,
+        seasonality=seasons,
+    )
+    _write(root, forecasts, losses, facts, report)
+    return _summary(report)
+
+
+def _facts(
+    params: EvaluateParams, root: Path, splits: Splits
+) -> tuple[dict[str, int], pl.DataFrame]:
+    """Season of each frequency; group, scale and whether it is held out, of each target series."""
+    items = tables.read_items_table(root / paths.VALID)
+    targets = items.filter(pl.col("role") == tables.TARGET)
+    freqs = targets["freq"].unique().sort().to_list()
+    seasons = {freq: season_of(freq, params.seasonality) for freq in freqs}
+    scales = seasonal_errors(
+        pl.scan_parquet(tables.shard_paths(root / paths.VALID)),
+        targets.select(
+            "item_id", season=pl.col("freq").replace_strict(seasons, return_dtype=pl.Int64)
+        ).unique(),
+        before_us=to_us(splits.test_start),
+    )
+    facts = (
+        targets.select(
+            *SERIES_KEYS, "group", held_out=pl.col("item_id").is_in(splits.held_out_items)
+        )
+        .join(scales, on=SERIES_KEYS, how="left")
+        .sort(SERIES_KEYS)
+    )
+    return seasons, facts
+
+
+def _exclude(
+    facts: pl.DataFrame, forecasts: pl.DataFrame
+) -> tuple[pl.DataFrame, list[dict[str, object]]]:
+    """Part the series that can be judged from those that cannot, with the reason."""
+    judged = forecasts.filter(pl.col("target").is_not_null()).select(SERIES_KEYS).unique()
+    judged = judged.with_columns(judged=pl.lit(value=True))
+    marked = facts.join(judged, on=SERIES_KEYS, how="left").with_columns(
+        reason=pl.when(pl.col("judged").is_null())
+        .then(pl.lit("no origin with enough past and an observed target"))
+        .when(~(pl.col("scale") > 0).fill_null(value=False))
+        .then(pl.lit("no scale: constant, or not longer than a season, before the test period"))
+    )
+    marked = marked.sort(SERIES_KEYS)
+    kept = marked.filter(pl.col("reason").is_null()).select(facts.columns)
+    left_out = marked.filter(pl.col("reason").is_not_null())
+    return kept, left_out.select(*SERIES_KEYS, "held_out", "reason").to_dicts()
+
+
+def _refit_forecasts(root: Path, splits: Splits, like: pl.DataFrame) -> pl.DataFrame:
+    """Forecasts of all origins of all folds, in one table."""
+    parts = [like.clear()]
+    for fold in splits.folds:
+        path = root / paths.FORECASTS / f"fold-{fold.fold}.parquet"
+        if not path.is_file():
+            raise DataError(
+                f"{path}: not found, the forecasts of each of {len(splits.folds)} folds are "
+                "needed; run dvc repro crossval, and give split.num_folds and the crossval "
+                "stage of dvc.yaml the same folds"
+            )
+        parts.append(pl.read_parquet(path).select(like.columns))
+    return pl.concat(parts).sort("item_id", "variate", "origin", "step")
+
+
+def _write(
+    root: Path,
+    forecasts: pl.DataFrame,
+    losses: pl.DataFrame,
+    facts: pl.DataFrame,
+    report: dict[str, Any],
+) -> None:
+    for path, table in (
+        (root / paths.FORECASTS / "candidate.parquet", forecasts),
+        (root / paths.LOSSES, losses),
+    ):
+        with writing(path) as temporary:
+            table.write_parquet(
+                temporary, compression="zstd", statistics=True, row_group_size=ROW_GROUP_SIZE
+            )
+    seen = facts.filter(~pl.col("held_out"))
+    shown = forecasts.join(seen, on=SERIES_KEYS, how="semi", maintain_order="left")
+    for name, table in {
+        "horizon": horizon_scores(shown, seen, forecasters=FORECASTERS),
+        "calibration": coverage_table(shown, forecasters=FORECASTERS),
+        "items": item_scores(losses),
+    }.items():
+        with writing(root / paths.PLOTS / f"{name}.csv") as temporary:
+            table.write_csv(temporary, float_precision=6)
+    write_json(root / paths.METRICS / "evaluate.json", report)
+
+
+def _summary(report: dict[str, Any]) -> Summary:
+    pooled, skill = report["pooled"], report["skill"]
+    metrics = dict(pooled[MODEL])
+    for baseline, found in skill["candidate"].items():
+        metrics[f"skill_vs_{baseline}"] = found["skill"]
+        metrics[f"p_vs_{baseline}"] = found["p_value"]
+    tests = [
+        {"series": block, "baseline": baseline, **found}
+        for block, comparisons in skill.items()
+        for baseline, found in comparisons.items()
+    ]
+    return Summary(
+        text=report["headline"],
+        metrics=metrics,
+        tables={
+            "metrics-table": [{"forecaster": name, **pooled[name]} for name in FORECASTERS],
+            "dm-table": tests,
+        },
+    )
+
+
+if __name__ == "__main__":
+    run_stage("evaluate", run)

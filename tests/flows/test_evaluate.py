@@ -1,0 +1,300 @@
+"""The evaluate stage judges seen, held-out and refitted forecasts and lists what it left out."""
+
+import hashlib
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from flows import evaluate, paths
+from toto_core.config import load_params
+from toto_core.data.splits import Fold, Splits
+from toto_core.data.tables import ITEMS_SCHEMA, SERIES_SCHEMA
+from toto_core.errors import CheckpointError, DataError
+from toto_core.evaluation.baselines import baseline_quantiles
+from toto_core.evaluation.metrics import QUANTILE_LEVELS
+from toto_core.files import write_json
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+H, SEASON, NUM_STEPS, NUM_ORIGINS = 6, 12, 420, 40
+CONTEXT = 96
+PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
+EVALUATE = PARAMS.evaluate.model_copy(update={"seasonality": SEASON, "naive_window": 100})
+Z = np.array([-1.2816, -0.8416, -0.5244, -0.2533, 0, 0.2533, 0.5244, 0.8416, 1.2816])
+OUTS = (
+    paths.FORECASTS / "candidate.parquet",
+    paths.LOSSES,
+    paths.METRICS / "evaluate.json",
+    *(paths.PLOTS / f"{name}.csv" for name in ("horizon", "calibration", "items")),
+)
+
+
+def hour(index):
+    return START + timedelta(hours=index)
+
+
+def season_and_noise(seed):
+    rng = np.random.default_rng(seed)
+    season = 5 * np.sin(2 * np.pi * np.arange(NUM_STEPS) / SEASON)
+    return (20 + season + rng.standard_normal(NUM_STEPS)).astype(np.float32)
+
+
+def write_project(root, *, names=("a", "b", "c", "d"), constant=(), short=()):
+    rows, items = [], []
+    for seed, name in enumerate((*names, *constant, *short)):
+        values = season_and_noise(seed)
+        if name in constant:
+            values[:] = 3
+        kept = slice(NUM_STEPS - 5 if name in short else 0, NUM_STEPS)
+        time = [hour(k) for k in range(NUM_STEPS)][kept]
+        columns = {"item_id": name, "variate": "load", "timestamp": time, "value": values[kept]}
+        rows.append(pl.DataFrame(columns).cast({key: SERIES_SCHEMA[key] for key in columns}))
+        items.append((name, "load", "target", "1h", name, "test"))
+    (root / paths.VALID).mkdir(parents=True)
+    pl.concat(rows).write_parquet(root / paths.VALID / "part-00000.parquet")
+    pl.DataFrame(items, schema=ITEMS_SCHEMA, orient="row").write_parquet(
+        root / paths.VALID / "items.parquet"
+    )
+    first = NUM_STEPS - NUM_ORIGINS * H
+    origins = tuple(hour(first + H * k) for k in range(NUM_ORIGINS))
+    half = NUM_ORIGINS // 2
+    splits = Splits(
+        prediction_length=H,
+        stride=H,
+        overlap=1,
+        freq="1h",
+        step_us=3_600_000_000,
+        validation_start=hour(first - 10 * H),
+        test_start=origins[0],
+        test_end=hour(NUM_STEPS),
+        test_origins=origins,
+        validation_origins=(hour(first - H),),
+        min_context=24,
+        held_out_groups=("d",),
+        held_out_items=("d",),
+        train_items=("a", "b", "c"),
+        folds=(
+            Fold(fold=0, cutoff=origins[0], origins=origins[:half]),
+            Fold(fold=1, cutoff=origins[half], origins=origins[half:]),
+        ),
+    )
+    write_json(root / paths.SPLITS, splits.to_json())
+    return splits
+
+
+def by_phase(contexts):
+    """The mean of each phase of the season, and the true noise: a model with real skill."""
+    answers = []
+    for context in contexts:
+        ahead = [np.nanmean(context[:, h % SEASON :: SEASON], axis=1) for h in _phases(context)]
+        answers.append(np.stack(ahead, -1)[:, None] + Z[:, None])
+    return answers
+
+
+def _phases(context):
+    return [(context.shape[1] + h) % SEASON for h in range(H)]
+
+
+def write_folds(root, splits, predict=by_phase):
+    evaluate_dir = root / paths.FORECASTS
+    evaluate_dir.mkdir(parents=True, exist_ok=True)
+    for fold in splits.folds:
+        table = evaluate.backtest(
+            evaluate.tables.read_items(root / paths.VALID),
+            fold.origins_us,
+            splits,
+            predict,
+            context_length=CONTEXT,
+            naive_window=EVALUATE.naive_window,
+            seasonality=SEASON,
+        )
+        table.write_parquet(evaluate_dir / f"fold-{fold.fold}.parquet")
+
+
+def judge(root, predict=by_phase):
+    return evaluate.judge_forecaster(predict, EVALUATE, root, context_length=CONTEXT)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    root = tmp_path_factory.mktemp("project")
+    splits = write_project(root, constant=("flat",), short=("new",))
+    write_folds(root, splits)
+    return root, judge(root)
+
+
+def report_of(root):
+    return json.loads((root / paths.METRICS / "evaluate.json").read_text())
+
+
+def test_all_outs_are_written_with_their_columns(project):
+    root, _ = project
+    assert all((root / path).is_file() for path in OUTS)
+    losses = pl.read_parquet(root / paths.LOSSES)
+    assert losses["source"].unique().sort().to_list() == ["candidate", "crossval"]
+    assert losses.filter(pl.col("source") == "candidate").height == 4 * 4 * NUM_ORIGINS
+    assert losses["sql"].null_count() == 0
+    headers = {
+        name: (root / paths.PLOTS / f"{name}.csv").read_text().splitlines()[0]
+        for name in ("horizon", "calibration", "items")
+    }
+    assert headers == {
+        "horizon": "step,forecaster,mase,sql",
+        "calibration": "forecaster,level,coverage",
+        "items": "item_id,variate,held_out,origins,mase,sql,"
+        "skill_vs_naive,skill_vs_drift,skill_vs_seasonal_naive",
+    }
+
+
+def test_a_model_with_skill_is_called_better_in_every_block(project):
+    root, summary = project
+    report = report_of(root)
+    assert summary.text == report["headline"]
+    assert report["headline"].startswith("Better than no change: its error is ")
+    for block in ("candidate", "held_out", "crossval"):
+        for baseline in ("naive", "drift", "seasonal_naive"):
+            found = report["skill"][block][baseline]
+            assert found["n"] == NUM_ORIGINS
+            assert found["skill"] > 0.1
+            assert found["p_value"] < 0.001
+    assert report["calibration"]["coverage80"] == pytest.approx(0.8, abs=0.05)
+    assert report["seasonality"] == {"1h": SEASON}
+
+
+def test_series_that_cannot_be_judged_are_listed_with_their_reason(project):
+    root, _ = project
+    assert report_of(root)["exclusions"] == [
+        {
+            "item_id": "flat",
+            "variate": "load",
+            "held_out": False,
+            "reason": "no scale: constant, or not longer than a season, before the test period",
+        },
+        {
+            "item_id": "new",
+            "variate": "load",
+            "held_out": False,
+            "reason": "no origin with enough past and an observed target",
+        },
+    ]
+    assert set(pl.read_parquet(root / paths.LOSSES)["item_id"]) == {"a", "b", "c", "d"}
+
+
+def test_watchers_get_flat_numbers_and_both_tables(project):
+    _, summary = project
+    assert {"mase", "sql", "wql", "skill_vs_naive", "p_vs_seasonal_naive"} <= set(summary.metrics)
+    assert all(isinstance(value, float) for value in summary.metrics.values())
+    assert [row["forecaster"] for row in summary.tables["metrics-table"]] == [
+        *("model", "naive", "drift", "seasonal_naive"),
+    ]
+    assert len(summary.tables["dm-table"]) == 9
+
+
+def test_seen_series_alone_make_the_pooled_scores(project):
+    root, _ = project
+    losses = pl.read_parquet(root / paths.LOSSES)
+    own = losses.filter(
+        (pl.col("source") == "candidate") & ~pl.col("held_out") & (pl.col("forecaster") == "model")
+    )
+    assert report_of(root)["pooled"]["model"]["sql"] == pytest.approx(own["sql"].mean())
+
+
+def test_same_input_gives_the_same_bytes(project, tmp_path):
+    root, _ = project
+    splits = write_project(tmp_path, constant=("flat",), short=("new",))
+    write_folds(tmp_path, splits)
+    judge(tmp_path)
+    for path in OUTS:
+        first, second = (
+            hashlib.sha256((base / path).read_bytes()).hexdigest() for base in (root, tmp_path)
+        )
+        assert first == second, path
+
+
+def no_change(contexts):
+    answers = []
+    for context in contexts:
+        quantiles = baseline_quantiles(
+            context[0],
+            np.array([context.shape[1]]),
+            prediction_length=H,
+            context_length=CONTEXT,
+            naive_window=EVALUATE.naive_window,
+            seasonality=SEASON,
+        )["naive"]
+        answers.append(np.moveaxis(quantiles, 1, 2))
+    return answers
+
+
+def test_no_change_against_no_change_differs_by_exactly_nothing(tmp_path):
+    write_folds(tmp_path, write_project(tmp_path))
+    # The forecaster must see all that the baseline sees for both to be the same.
+    evaluate.judge_forecaster(no_change, EVALUATE, tmp_path, context_length=NUM_STEPS)
+    losses = pl.read_parquet(tmp_path / paths.LOSSES)
+    own = losses.filter(pl.col("source") == "candidate")
+    model, naive = (own.filter(pl.col("forecaster") == name)["sql"] for name in ("model", "naive"))
+    assert model.equals(naive)
+    found = report_of(tmp_path)["skill"]["candidate"]["naive"]
+    assert (found["skill"], found["outcome"], found["p_value"]) == (0.0, "inconclusive", None)
+    assert report_of(tmp_path)["headline"].startswith("Not decided against no change")
+
+
+def test_a_model_off_by_a_scale_is_shouted_at(tmp_path):
+    write_folds(tmp_path, write_project(tmp_path))
+    summary = judge(tmp_path, lambda contexts: [10 * answer for answer in by_phase(contexts)])
+    assert summary.text.startswith("WORSE THAN NO CHANGE: ITS ERROR IS ")
+
+
+def test_without_folds_there_is_no_block_for_them(tmp_path):
+    splits = write_project(tmp_path)
+    write_json(tmp_path / paths.SPLITS, splits.to_json() | {"folds": []})
+    judge(tmp_path)
+    assert report_of(tmp_path)["skill"]["crossval"] == {}
+
+
+def test_a_missing_fold_is_named_and_nothing_is_written(tmp_path):
+    splits = write_project(tmp_path)
+    write_folds(tmp_path, splits)
+    (tmp_path / paths.FORECASTS / "fold-1.parquet").unlink()
+    with pytest.raises(DataError, match=r"fold-1.parquet: not found, .* each of 2 folds"):
+        judge(tmp_path)
+    assert not any((tmp_path / path).exists() for path in OUTS)
+
+
+def test_a_model_that_answers_nan_is_refused_and_nothing_is_written(tmp_path):
+    write_folds(tmp_path, write_project(tmp_path))
+    with pytest.raises(DataError, match="quantiles of a/load are not finite at 40 of 40 origins"):
+        judge(tmp_path, lambda contexts: [np.nan * answer for answer in by_phase(contexts)])
+    assert not any((tmp_path / path).exists() for path in OUTS)
+
+
+def test_nothing_to_judge_says_why(tmp_path):
+    write_project(tmp_path, names=("d",), constant=("flat",))
+    splits = json.loads((tmp_path / paths.SPLITS).read_text())
+    write_json(tmp_path / paths.SPLITS, splits | {"min_context": 9999, "folds": []})
+    with pytest.raises(DataError, match=r"0 of 2 series can be judged, .* enough past"):
+        judge(tmp_path)
+
+
+def test_without_a_candidate_the_stage_says_so(tmp_path):
+    write_project(tmp_path)
+    with pytest.raises(CheckpointError, match="models/candidate"):
+        evaluate.run(PARAMS, tmp_path)
+
+
+def test_the_stage_judges_a_network(tmp_path):
+    from toto_core.model import SIZES, Toto2  # noqa: PLC0415
+    from toto_core.model.sizes import for_context  # noqa: PLC0415
+
+    write_folds(tmp_path, write_project(tmp_path))
+    Toto2(for_context(SIZES["nano"], CONTEXT), seed=0).save_pretrained(tmp_path / paths.CANDIDATE)
+    params = PARAMS.model_copy(update={"evaluate": EVALUATE})
+    summary = evaluate.run(params, tmp_path)
+    assert summary.metrics["mase"] > 0
+    forecasts = pl.read_parquet(tmp_path / paths.FORECASTS / "candidate.parquet")
+    assert forecasts.height == 4 * NUM_ORIGINS * H
+    assert np.isfinite(forecasts["model"].to_numpy()).all()
+    assert forecasts["model"].to_numpy().shape[1] == len(QUANTILE_LEVELS)

@@ -1,0 +1,289 @@
+"""
+The evaluation in numbers and in one sentence: skill, tests, scores and what was left out.
+
+Every comparison takes one loss per origin (averaged over steps, then over series) for the model
+and for the baseline, and tests their difference (``significance``).
+
+Shapes: N origins.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float, Float64
+
+from toto_core.errors import DataError
+from toto_core.evaluation.baselines import BASELINES, DRIFT, NAIVE, SEASONAL_NAIVE
+from toto_core.evaluation.calibration import calibration_scores, coverage_table
+from toto_core.evaluation.metrics import MODEL, ORIGIN_KEYS, SERIES_KEYS, pooled_scores
+from toto_core.evaluation.significance import dm_test, ewc_dm_test
+
+CANDIDATE, CROSSVAL = "candidate", "crossval"
+WORDS = {NAIVE: "no change", DRIFT: "drift", SEASONAL_NAIVE: "seasonal naive"}
+
+# Level of the words in the headline; the gate has its own (params.yaml, register.alpha).
+WORDING_ALPHA = 0.05
+# From this ratio of the errors on, the headline shouts, whatever the test says.
+SHOUTED_RATIO = 2.0
+
+Comparison = dict[str, Any]
+
+
+def compare(losses: pl.DataFrame, baseline: str, *, overlap: int) -> Comparison:
+    """
+    Compare the model with one baseline over the origins.
+
+    Args:
+        losses: rows of ``origin_losses`` of the series that the claim is about.
+        overlap: neighbouring origins whose targets overlap (``Splits.overlap``).
+
+    Returns:
+        skill (1 - mean loss of the model / mean loss of the baseline, over origins), its 95 %
+        interval lower..upper and one-sided 95 % lower_bound (EWC, the baseline's mean loss taken
+        as fixed), statistic, one-sided p_value, df, h, h_eff, n, outcome and reason of the EWC
+        test, p_hln (one-sided, Harvey-Leybourne-Newbold as in R, for comparison) and both mean
+        losses. What is undefined is NaN.
+
+    Raises:
+        DataError: if model and baseline were not judged on the same origins.
+    """
+    rows = losses.filter(pl.col("sql").is_not_null())
+    model, base = (
+        rows.filter(pl.col("forecaster") == name).sort(ORIGIN_KEYS) for name in (MODEL, baseline)
+    )
+    if not model.select(ORIGIN_KEYS).equals(base.select(ORIGIN_KEYS)):
+        raise DataError(
+            f"evaluate: model and {baseline} were judged on {model.height} and {base.height} pairs "
+            "of series and origin, the same ones are needed; run dvc repro evaluate"
+        )
+    _, model_N = loss_by_origin(model)
+    _, base_N = loss_by_origin(base)
+    mean_model, mean_base = (float(x.mean()) if len(x) else math.nan for x in (model_N, base_N))
+    return {
+        "skill": _skill(mean_model, mean_base),
+        **_tested(base_N - model_N, mean_base, overlap),
+        "loss_model": mean_model,
+        "loss_baseline": mean_base,
+    }
+
+
+def loss_by_origin(rows: pl.DataFrame) -> tuple[np.ndarray, Float64[np.ndarray, " N"]]:
+    """Return the origins (microseconds) and the mean scaled quantile loss over series at each."""
+    origins, index = np.unique(rows["origin"].to_physical().to_numpy(), return_inverse=True)
+    if not len(origins):
+        return origins, np.zeros(0)
+    sums = np.bincount(index, weights=rows["sql"].to_numpy())
+    return origins, sums / np.bincount(index)
+
+
+def _skill(model: float, baseline: float) -> float:
+    if baseline > 0 or math.isnan(baseline):
+        return 1 - model / baseline
+    return 0.0 if model == baseline else -math.inf
+
+
+def _tested(d: Float[np.ndarray, " N"], mean_base: float, overlap: int) -> Comparison:
+    n = len(d)
+    found: Comparison = dict.fromkeys(
+        ("lower", "upper", "lower_bound", "statistic", "p_value", "p_hln"), math.nan
+    )
+    found |= {"n": n, "h": overlap, "h_eff": overlap, "df": 0, "outcome": "inconclusive"}
+    if n < 2:
+        return found | {"reason": f"{n} origins, at least 2 are needed to estimate anything"}
+    test = ewc_dm_test(d, h=overlap, alternative="greater")
+    found |= {
+        "statistic": test.statistic,
+        "p_value": test.p_value,
+        "df": test.df,
+        "h_eff": test.h_eff,
+        "outcome": test.outcome,
+        "reason": test.reason,
+    }
+    if mean_base > 0:
+        lower, upper = test.interval()
+        found |= {
+            "lower": lower / mean_base,
+            "upper": upper / mean_base,
+            "lower_bound": test.lower_bound() / mean_base,
+        }
+    if np.ptp(d) > 0 and overlap <= n:
+        found["p_hln"] = dm_test(d, h=overlap, alternative="greater").p_value
+    return found
+
+
+def evaluation_report(
+    losses: pl.DataFrame,
+    forecasts: pl.DataFrame,
+    facts: pl.DataFrame,
+    *,
+    overlap: int,
+    exclusions: Sequence[Mapping[str, object]],
+    seasonality: Mapping[str, int],
+) -> dict[str, Any]:
+    """
+    Form the content of ``reports/metrics/evaluate.json``.
+
+    ``pooled``, ``by_variate``, ``coverage`` and ``calibration`` are about the seen series of the
+    candidate, which are what the gate judges; held-out series and rolling refits have their own
+    blocks in ``skill`` and ``scores``.
+
+    Args:
+        losses: of candidate and refits, without the excluded series.
+        forecasts: of the candidate.
+        facts: columns item_id, variate, held_out and scale, of the series that are not excluded.
+        exclusions: item_id, variate, held_out and reason of each series that was left out.
+        seasonality: steps of the season, for each frequency.
+    """
+    blocks = blocks_of(losses)
+    skill = {
+        name: {baseline: compare(rows, baseline, overlap=overlap) for baseline in BASELINES}
+        if rows.height
+        else {}
+        for name, rows in blocks.items()
+    }
+    seen = forecasts.join(
+        facts.filter(~pl.col("held_out")), on=SERIES_KEYS, how="semi", maintain_order="left"
+    )
+    coverage = coverage_table(seen, forecasters=[MODEL])
+    gate_rows = blocks["candidate"]
+    return {
+        "headline": headline(skill),
+        "pooled": pooled_scores(gate_rows),
+        "skill": skill,
+        "scores": {
+            name: pooled_scores(blocks[name])
+            for name in ("held_out", "crossval")
+            if blocks[name].height
+        },
+        "by_variate": {
+            variate: pooled_scores(gate_rows.filter(pl.col("variate") == variate))
+            for variate in gate_rows["variate"].unique().sort()
+        },
+        "coverage": {f"{row['level']:g}": row["coverage"] for row in coverage.to_dicts()},
+        "calibration": calibration_scores(seen, facts, forecaster=MODEL),
+        "exclusions": [dict(exclusion) for exclusion in exclusions],
+        "num_series": facts.height,
+        "num_origins": gate_rows["origin"].n_unique(),
+        "overlap": overlap,
+        "seasonality": dict(seasonality),
+    }
+
+
+def blocks_of(losses: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """Cut the losses into what is claimed apart: seen series, held-out ones, rolling refits."""
+    is_candidate, held_out = pl.col("source") == CANDIDATE, pl.col("held_out")
+    return {
+        "candidate": losses.filter(is_candidate & ~held_out),
+        "held_out": losses.filter(is_candidate & held_out),
+        "crossval": losses.filter((pl.col("source") == CROSSVAL) & ~held_out),
+    }
+
+
+def item_scores(losses: pl.DataFrame) -> pl.DataFrame:
+    """
+    Score the candidate on each series.
+
+    Returns:
+        Columns item_id, variate, held_out, origins, mase, sql, and skill_vs_<baseline> for each
+        baseline: 1 - mean scaled quantile loss / the baseline's, over the origins.
+    """
+    rows = losses.filter(pl.col("source") == CANDIDATE)
+    model = rows.filter(pl.col("forecaster") == MODEL).sort(ORIGIN_KEYS)
+    series = model.select(*SERIES_KEYS, "held_out").unique(maintain_order=True)
+    run = model.select(pl.struct(SERIES_KEYS).rle_id()).to_series().to_numpy()
+    counts = np.bincount(run)
+
+    def mean(name: str, metric: str) -> Float64[np.ndarray, " K"]:
+        own = rows.filter(pl.col("forecaster") == name).sort(ORIGIN_KEYS)
+        return np.bincount(run, weights=own[metric].to_numpy()) / counts
+
+    sql = mean(MODEL, "sql")
+    return series.with_columns(
+        origins=counts,
+        mase=mean(MODEL, "mase"),
+        sql=sql,
+        **{
+            f"skill_vs_{name}": np.array(
+                [
+                    _skill(own, base)
+                    for own, base in zip(sql.tolist(), mean(name, "sql").tolist(), strict=True)
+                ]
+            )
+            for name in BASELINES
+        },
+    )
+
+
+def headline(skill: Mapping[str, Mapping[str, Comparison]]) -> str:
+    """
+    Say in one sentence whether the model beats no change, by how much, and what is not won.
+
+    Args:
+        skill: the blocks of ``evaluation_report``; "candidate" must have every baseline.
+    """
+    own = skill["candidate"]
+    clauses = [_against_no_change(own[NAIVE])]
+    won = [WORDS[name] for name in BASELINES[1:] if _is_won(own[name])]
+    lost = [
+        f"{WORDS[name]} ({_amount(own[name])})" for name in BASELINES[1:] if not _is_won(own[name])
+    ]
+    if won:
+        clauses.append(f"{'also ' if _is_won(own[NAIVE]) else ''}better than {_listed(won)}")
+    if lost:
+        clauses.append(f"not shown to be better than {_listed(lost)}")
+    for block, words in (("held_out", "on held-out series"), ("crossval", "in rolling refits")):
+        found = skill.get(block, {}).get(NAIVE)
+        if found and not _is_won(found):
+            clauses.append(f"{words} not shown to beat no change ({_amount(found)})")
+    return "; ".join(clauses) + "."
+
+
+def _against_no_change(found: Comparison) -> str:
+    skill, p_value = float(found["skill"]), float(found["p_value"])
+    ratio = 1 - skill
+    if ratio >= SHOUTED_RATIO:
+        return (
+            f"WORSE THAN NO CHANGE: ITS ERROR IS {ratio:.1f} TIMES THAT OF REPEATING THE LAST VALUE"
+        )
+    if found["outcome"] == "inconclusive":
+        return f"Not decided against no change (error {_change(skill)} so far): {found['reason']}"
+    if p_value >= 1 - WORDING_ALPHA:
+        return (
+            f"WORSE than no change: its error is {ratio:.2f} times that of repeating the last value"
+        )
+    if p_value <= WORDING_ALPHA:
+        return (
+            f"Better than no change: its error is {100 * skill:.1f} % lower than that of repeating "
+            f"the last value (95 % interval {100 * float(found['lower']):.1f} % to "
+            f"{100 * float(found['upper']):.1f} %, {_p_text(p_value)})"
+        )
+    return (
+        f"Not distinguishable from no change: its error is {_change(skill)} than that of repeating "
+        f"the last value, which chance explains ({_p_text(p_value)})"
+    )
+
+
+def _is_won(found: Comparison) -> bool:
+    return found["outcome"] == "ok" and float(found["p_value"]) <= WORDING_ALPHA
+
+
+def _amount(found: Comparison) -> str:
+    p_value = float(found["p_value"])
+    tested = "not decided" if math.isnan(p_value) else _p_text(p_value)
+    return f"error {_change(float(found['skill']))}, {tested}"
+
+
+def _change(skill: float) -> str:
+    word = "lower" if skill >= 0 else "higher"
+    return f"{abs(100 * skill):.1f} % {word}"
+
+
+def _p_text(p_value: float) -> str:
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return " and ".join(parts)
