@@ -1,7 +1,5 @@
 """Training windows never see a cut-off; validation windows are judged where the split says."""
 
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -285,12 +283,3 @@ def test_validation_rows_are_thinned_evenly_and_always_alike(tmp_path):
 def test_no_validation_window_is_an_error(mixed):
     with pytest.raises(DataError, match=r"windows at the validation origins = 0"):
         validation(mixed)
-
-
-def test_drawing_is_fast(tmp_path):
-    corpus = corpus_of(tmp_path / "corpus", *[entry(f"i{n}", ramp(4, 4000)) for n in range(50)])
-    source = windows(corpus, length=512, rows=16, noise=0.0125, mask=0.1)
-    source.batch(0)
-    start = time.perf_counter()
-    num_points = sum(source.batch(step).target.size for step in range(20))
-    assert num_points / (time.perf_counter() - start) > 5e5  # a tenth of what it reaches at least

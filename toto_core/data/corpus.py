@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int8, Int64
@@ -146,12 +147,16 @@ class Corpus:
         """
         try:
             names = json.loads((directory / NAMES_FILE).read_text(encoding="utf-8"))
-            with np.load(directory / ARRAYS_FILE, allow_pickle=False) as stored:
+            # numpy leaves a torn file open that it opened itself.
+            with (
+                (directory / ARRAYS_FILE).open("rb") as file,
+                np.load(file, allow_pickle=False) as stored,
+            ):
                 arrays = {key: stored[key] for key in stored.files}
             # A plain array over the map: slicing the memmap class itself costs microseconds.
             values = np.asarray(np.memmap(directory / VALUES_FILE, dtype=_VALUE, mode="r"))
             num_values = int((arrays["num_variates"] * arrays["length"]).sum())
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise DataError(
                 f"{directory}: not a corpus ({' '.join(str(error).split())}); run dvc repro augment"
             ) from None

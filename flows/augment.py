@@ -1,0 +1,125 @@
+"""
+Stage ``augment``: data/valid and synthetic series -> data/corpus.
+
+Held-out items are not written, and of the others nothing behind the last fold's cut-off: what
+nothing may train on is not in the corpus at all.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from flows import paths
+from flows.stage import Summary, run_stage
+from toto_core.config import AugmentParams, Params
+from toto_core.data.corpus import TARGET, Entry, write_corpus
+from toto_core.data.splits import Splits, validation_positions
+from toto_core.data.synthetic import generate
+from toto_core.data.tables import ROLES, Item, read_items
+from toto_core.errors import ConfigError
+from toto_core.files import write_json
+
+SYNTHETIC = "synthetic"
+
+
+def run(params: Params, root: Path) -> Summary:
+    """Pack the series that may be trained on, and the synthetic part, into ``root``/data/corpus."""
+    _check(params.augment)
+    splits = Splits.load(root / paths.SPLITS)
+    families: Counter[str] = Counter()
+
+    def entries() -> Iterator[Entry]:
+        yield from _real(read_items(root / paths.VALID), splits)
+        if params.augment.synthetic_share > 0:
+            yield from _synthetic(params, splits, families)
+
+    counts = write_corpus(
+        root / paths.CORPUS,
+        entries(),
+        cutoffs=tuple(splits.cutoffs_us),
+        num_validation_origins=len(splits.validation_origins),
+        synthetic_share=params.augment.synthetic_share,
+        size_exponent=params.augment.size_exponent,
+    )
+    metrics = {
+        **counts,
+        "synthetic_share": params.augment.synthetic_share,
+        **{f"synthetic_{name}": number for name, number in sorted(families.items())},
+    }
+    write_json(root / paths.METRICS / "augment.json", metrics)
+    return Summary(
+        text=(
+            f"{counts['real_items']} real items with {counts['real_points_before_validation']} "
+            f"points before T0, {counts['synthetic_items']} synthetic series with "
+            f"{counts['synthetic_points']} points for a share of "
+            f"{params.augment.synthetic_share:g}"
+        ),
+        metrics=metrics,
+    )
+
+
+def _check(params: AugmentParams) -> None:
+    faults = []
+    if params.synthetic_share > 0:
+        if params.num_synthetic == 0:
+            faults.append(
+                "params.yaml: augment.num_synthetic = 0, at least 1 where augment.synthetic_share "
+                f"= {params.synthetic_share:g}; raise it, or set the share to 0"
+            )
+        if not any(params.families.model_dump().values()):
+            faults.append(
+                "params.yaml: augment.families = all 0, at least one weight above 0 where "
+                f"augment.synthetic_share = {params.synthetic_share:g}; raise one, or set the "
+                "share to 0"
+            )
+    if faults:
+        raise ConfigError("\n".join(faults))
+
+
+def _real(items: Iterator[Item], splits: Splits) -> Iterator[Entry]:
+    held_out = frozenset(splits.held_out_items)
+    cutoffs = np.array(list(splits.cutoffs_us.values()), np.int64)
+    for item in items:
+        limits = np.searchsorted(item.timestamps, cutoffs, side="left")
+        if item.item_id in held_out or not limits.any():
+            continue
+        yield Entry(
+            item_id=item.item_id,
+            group=item.group,
+            freq=item.freq,
+            source=item.source,
+            values=item.values[:, : limits.max()],
+            roles=np.array([ROLES.index(role) for role in item.roles], np.int8),
+            limits=limits,
+            validation_positions=validation_positions(item, splits),
+            is_synthetic=False,
+        )
+
+
+def _synthetic(params: Params, splits: Splits, families: Counter[str]) -> Iterator[Entry]:
+    length = params.augment.synthetic_length
+    series = generate(
+        params.seed,
+        params.augment.num_synthetic,
+        length=length,
+        weights=params.augment.families.model_dump(),
+    )
+    for index, (family, values) in enumerate(series):
+        families[family] += 1
+        yield Entry(
+            item_id=f"{SYNTHETIC}/{index}",
+            group=family,
+            freq="",
+            source=SYNTHETIC,
+            values=values[None],
+            roles=np.array([TARGET], np.int8),
+            limits=np.full(len(splits.cutoffs_us), length, np.int64),
+            validation_positions=np.full(len(splits.validation_origins), -1, np.int64),
+            is_synthetic=True,
+        )
+
+
+if __name__ == "__main__":
+    run_stage("augment", run)

@@ -1,0 +1,173 @@
+"""The corpus holds what may be trained on, the synthetic part, and nothing else."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+
+from flows import augment, paths, split
+from toto_core.config import Params
+from toto_core.data.corpus import Corpus, fold_cutoff
+from toto_core.data.splits import Splits, to_us
+from toto_core.data.tables import ITEMS_FILE, ITEMS_SCHEMA, SERIES_SCHEMA, read_items, shard_path
+from toto_core.data.windows import TrainingWindows, validation_batches
+from toto_core.errors import ConfigError
+
+HOUR_US = 3_600_000_000
+LENGTH = 160
+ROLE_OF = {"cpu": "target", "load": "past_covariate", "plan": "known_covariate"}
+
+
+def write_valid(root, values, num_items=8):
+    """Hourly items of three variates with these ``values`` [T] in each."""
+    directory = root / paths.VALID
+    directory.mkdir(parents=True)
+    names = [f"i{n}" for n in range(num_items)]
+    frames = [
+        pl.DataFrame(
+            {
+                "item_id": [name] * LENGTH,
+                "variate": [variate] * LENGTH,
+                "timestamp": np.arange(LENGTH) * HOUR_US,
+                "value": values.astype(np.float32),
+            }
+        ).cast(dict(SERIES_SCHEMA))
+        for name in names
+        for variate in sorted(ROLE_OF)
+    ]
+    pl.concat(frames).write_parquet(shard_path(directory, 0))
+    rows = [
+        (name, variate, ROLE_OF[variate], "1h", name, "test")
+        for name in names
+        for variate in sorted(ROLE_OF)
+    ]
+    pl.DataFrame(rows, schema=ITEMS_SCHEMA, orient="row").write_parquet(directory / ITEMS_FILE)
+
+
+def params_with(**changes):
+    values = yaml.safe_load(paths.PARAMS.read_text())
+    small = {"prediction_length": 4, "stride": 4, "num_test_origins": 6, "min_context": 8}
+    values["split"] |= small | {"num_validation_origins": 3}
+    values["augment"] |= {"num_synthetic": 12, "synthetic_length": 100} | changes
+    return Params.model_validate(values)
+
+
+def packed(root, values=None, **changes):
+    write_valid(root, np.arange(LENGTH) if values is None else values)
+    params = params_with(**changes)
+    split.run(params, root)
+    summary = augment.run(params, root)
+    return Corpus.open(root / paths.CORPUS), Splits.load(root / paths.SPLITS), summary
+
+
+def test_corpus_holds_the_seen_items_up_to_the_last_cutoff(tmp_path):
+    corpus, splits, summary = packed(tmp_path)
+    num_real = len(splits.train_items)
+    assert corpus.item_ids[:num_real] == splits.train_items
+    assert not set(splits.held_out_items) & set(corpus.item_ids)
+    assert corpus.is_synthetic.tolist() == [False] * num_real + [True] * 12
+    assert corpus.cutoffs == tuple(splits.cutoffs_us)
+    seen = {item.item_id: item for item in read_items(tmp_path / paths.VALID)}
+    for n in range(num_real):
+        item = seen[corpus.item_id(n)]
+        np.testing.assert_array_equal(corpus.block(n), item.values[:, : corpus.length[n]])
+        for name, time_us in splits.cutoffs_us.items():
+            assert corpus.limit(n, name) == (item.timestamps < time_us).sum()
+        assert corpus.length[n] == corpus.limit(n, fold_cutoff(len(splits.folds) - 1))
+        assert corpus.roles_of(n).tolist() == [0, 1, 2]  # cpu, load, plan
+        origins = item.timestamps[corpus.validation_positions[n]]
+        np.testing.assert_array_equal(origins, splits.validation_origins_us)
+    metrics = json.loads((tmp_path / paths.METRICS / "augment.json").read_text())
+    assert metrics["real_items"] == num_real
+    assert metrics["synthetic_points"] == 1200
+    assert sum(metrics.get(f"synthetic_{name}", 0) for name in augment_families()) == 12
+    assert f"{num_real} real items" in summary.text
+
+
+def augment_families():
+    return ("trend_season", "autoregressive", "shifts_spikes", "intermittent")
+
+
+def test_nothing_of_the_test_period_reaches_training_or_validation(tmp_path):
+    """From raw values to batches: 1e9 stands behind the cut-off, and is never met."""
+    write_valid(tmp_path / "plain", np.ones(LENGTH))
+    split.run(params_with(), tmp_path / "plain")
+    cutoffs = Splits.load(tmp_path / "plain" / paths.SPLITS).cutoffs_us
+    for name, time_us in cutoffs.items():
+        values = np.ones(LENGTH)
+        values[np.arange(LENGTH) * HOUR_US >= time_us] = 1e9
+        corpus, _, _ = packed(tmp_path / name, values, synthetic_share=0.0)
+        windows = TrainingWindows(
+            corpus,
+            cutoff=name,
+            context_length=64,
+            batch_size=8,
+            num_variates=4,
+            seed=0,
+            noise_std=0.0125,
+            time_mask_probability=0.5,
+        )
+        assert max(windows.batch(step).target.max() for step in range(30)) < 2
+        if name == "validation":
+            batches = validation_batches(
+                corpus,
+                prediction_length=4,
+                context_length=64,
+                batch_size=8,
+                num_variates=4,
+                max_windows=256,
+            )
+            assert max(batch.target.max() for batch in batches) < 2
+
+
+def test_validation_targets_are_those_of_the_validation_origins(tmp_path):
+    corpus, splits, _ = packed(tmp_path)
+    batches = validation_batches(
+        corpus,
+        prediction_length=4,
+        context_length=64,
+        batch_size=8,
+        num_variates=3,
+        max_windows=256,
+    )
+    firsts = {float(row[0, 64]) for batch in batches for row in batch.target}
+    hours = {(us // HOUR_US) for us in splits.validation_origins_us.tolist()}
+    assert firsts == hours
+    last_hour = to_us(splits.test_start) // HOUR_US
+    assert max(batch.target.max() for batch in batches) == last_hour - 1
+
+
+@pytest.mark.parametrize(("share", "num_synthetic"), [(0.0, 0), (1.0, 12)])
+def test_share_of_nothing_and_of_all(tmp_path, share, num_synthetic):
+    corpus, _, _ = packed(tmp_path, synthetic_share=share)
+    assert corpus.is_synthetic.sum() == num_synthetic
+    assert corpus.weight[corpus.is_synthetic].sum() == pytest.approx(share)
+    assert corpus.weight.sum() == pytest.approx(1)
+    assert (corpus.validation_positions[~corpus.is_synthetic] >= 0).any()
+
+
+def test_same_inputs_give_the_same_bytes_and_another_seed_others(tmp_path):
+    contents = []
+    for name in ("a", "b"):
+        packed(tmp_path / name)
+        contents.append(
+            [path.read_bytes() for path in sorted((tmp_path / name / paths.CORPUS).iterdir())]
+        )
+    assert contents[0] == contents[1]
+    other = params_with().model_copy(update={"seed": 1})
+    augment.run(other, tmp_path / "a")
+    assert (tmp_path / "a" / paths.CORPUS / "values.f32").read_bytes() not in contents[0]
+
+
+def test_synthetic_share_without_series_is_a_usage_error(tmp_path):
+    nothing = dict.fromkeys(augment_families(), 0.0)
+    with pytest.raises(ConfigError) as caught:
+        augment.run(params_with(num_synthetic=0, families=nothing), tmp_path)
+    first, second = str(caught.value).splitlines()
+    assert first == (
+        "params.yaml: augment.num_synthetic = 0, at least 1 where augment.synthetic_share = 0.25; "
+        "raise it, or set the share to 0"
+    )
+    assert second.startswith("params.yaml: augment.families = all 0, at least one weight above 0")

@@ -1,0 +1,76 @@
+"""The split stage writes times that hold for all items, and says what each origin judges."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+
+from flows import paths, split
+from toto_core.config import Params
+from toto_core.data.splits import Splits
+from toto_core.data.tables import ITEMS_FILE, ITEMS_SCHEMA, SERIES_SCHEMA, shard_path
+from toto_core.errors import DataError
+
+HOUR_US = 3_600_000_000
+
+
+def write_valid(root, lengths):
+    """Hourly items that end together; ``lengths`` maps a name to its points."""
+    longest = max(lengths.values())
+    frames = [
+        pl.DataFrame(
+            {
+                "item_id": [name] * length,
+                "variate": ["value"] * length,
+                "timestamp": (np.arange(longest - length, longest) * HOUR_US),
+                "value": np.arange(length, dtype=np.float32),
+            }
+        ).cast(dict(SERIES_SCHEMA))
+        for name, length in sorted(lengths.items())
+    ]
+    directory = root / paths.VALID
+    directory.mkdir(parents=True)
+    pl.concat(frames).write_parquet(shard_path(directory, 0))
+    rows = [(name, "value", "target", "1h", name, "test") for name in sorted(lengths)]
+    pl.DataFrame(rows, schema=ITEMS_SCHEMA, orient="row").write_parquet(directory / ITEMS_FILE)
+
+
+def params_with(**split_changes):
+    values = yaml.safe_load(paths.PARAMS.read_text())
+    small = {"prediction_length": 4, "stride": 4, "num_test_origins": 6, "min_context": 8}
+    values["split"] |= small | {"num_validation_origins": 2} | split_changes
+    return Params.model_validate(values)
+
+
+def test_split_writes_splits_and_counts(tmp_path):
+    write_valid(tmp_path, {f"i{n}": 100 for n in range(9)} | {"young": 30})
+    summary = split.run(params_with(), tmp_path)
+    splits = Splits.load(tmp_path / paths.SPLITS)
+    metrics = json.loads((tmp_path / paths.METRICS / "split.json").read_text())
+    assert len(splits.test_origins) == 6
+    assert metrics["test_start"] == splits.test_start.isoformat() == "1970-01-04T04:00:00+00:00"
+    assert metrics["seen_train_items"] == len(splits.train_items) - ("young" in splits.train_items)
+    assert metrics["judged_per_test_origin_min"] == 9
+    assert metrics["judged_per_test_origin_median"] == 10
+    assert metrics["held_out_test_items"] == len(splits.held_out_items) >= 1
+    assert summary.metrics["test_origins"] == 6
+    assert "the median origin judges 10 of 10 items" in summary.text
+
+
+def test_split_gives_the_same_bytes_again(tmp_path):
+    for name in ("a", "b"):
+        write_valid(tmp_path / name, {f"i{n}": 100 for n in range(9)})
+        split.run(params_with(), tmp_path / name)
+    first, second = (
+        (tmp_path / name / path).read_bytes() for name in ("a", "b") for path in (paths.SPLITS,)
+    )
+    assert first == second
+
+
+def test_split_of_a_short_history_writes_nothing(tmp_path):
+    write_valid(tmp_path, {"a": 20})
+    with pytest.raises(DataError, match=r"history = 20 steps of 1h, at least 40 are needed"):
+        split.run(params_with(), tmp_path)
+    assert not (tmp_path / paths.SPLITS).exists()
