@@ -64,7 +64,9 @@ def find_api(root: Path, environ: Mapping[str, str]) -> Api:
         return Api(None, "prefect: TOTO_PREFECT = off; running without it")
     source, url = _configured(root, environ)
     if url is None:
-        api = Api(None, "prefect: no server is configured; running without it (`toto up` has one)")
+        api = Api(
+            None, "prefect: no server is configured; running without it (`toto up` starts one)"
+        )
     elif not accepts_connections(url):
         api = Api(
             None,

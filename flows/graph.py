@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from flows import paths
 from flows.stage import LAST_ERROR, read_last_error
@@ -105,14 +105,20 @@ def read_graph(root: Path) -> list[Node]:
         with Repo(str(root)) as repo:
             graph = get_active_graph(repo.index.graph)
             return [
-                Node(
-                    stage.addressing,
-                    tuple(sorted(need.addressing for need in graph.successors(stage))),
-                )
+                Node(_name(stage), tuple(sorted(_name(need) for need in graph.successors(stage))))
                 for stage in plan_repro(graph)
             ]
     except DvcException as error:
         raise _dvc_fault(str(error)) from None
+
+
+def _name(stage: Any) -> str:  # noqa: ANN401 - a stage of DVC, whose import is slow
+    """Return the name that ``dvc repro`` knows a stage by in the project's root."""
+    file = stage.path_in_repo
+    name = getattr(stage, "name", None)
+    if name is None:
+        return file
+    return name if file == "dvc.yaml" else f"{file}:{name}"
 
 
 def read_stale(root: Path, *, within_s: float = _STATUS_WITHIN_S) -> set[str]:
@@ -124,15 +130,14 @@ def read_stale(root: Path, *, within_s: float = _STATUS_WITHIN_S) -> set[str]:
     """
     command = _dvc("--wait-for-lock", "status", "--json")
     process = _start(command, root, stderr=subprocess.PIPE)
-    try:
-        out, err = process.communicate(timeout=within_s)
-    except subprocess.TimeoutExpired:
-        raise TotoError(
-            f"dvc: .dvc/tmp/lock = held for {within_s:g} s, it must become free; wait for the "
-            "other DVC process to end, or stop it"
-        ) from None
-    finally:
-        _stop(process)
+    with _stopping(process):
+        try:
+            out, err = process.communicate(timeout=within_s)
+        except subprocess.TimeoutExpired:
+            raise TotoError(
+                f"dvc: .dvc/tmp/lock = held for {within_s:g} s, it must become free; wait for "
+                "the other DVC process to end, or stop it"
+            ) from None
     if process.returncode:
         raise _dvc_fault(err)
     return set(json.loads(out))
@@ -150,19 +155,21 @@ def reproduce(root: Path, name: str, environ: Mapping[str, str]) -> Outcome:
     (root / LAST_ERROR).unlink(missing_ok=True)
     process = _start(_dvc("--wait-for-lock", "repro", "-s", name), root, environ=environ)
     kind: Literal["ran", "restored", "unchanged"] = "unchanged"
-    try:
+    with _stopping(process):
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith("Running stage "):
                 kind = "ran"
             elif "is cached - skipping run" in line:
                 kind = "restored"
-            elif line.strip() and not line.startswith(_DVC_CHATTER) and "didn't change, skipping" not in line:
+            elif (
+                line.strip()
+                and not line.startswith(_DVC_CHATTER)
+                and "didn't change, skipping" not in line
+            ):
                 sys.stdout.write(line)
                 sys.stdout.flush()
         code = process.wait()
-    finally:
-        _stop(process)
     if code:
         left = read_last_error(root)
         message = f"{name}: ended with exit code {code} and left no message; see its output above"
@@ -201,10 +208,20 @@ def _start(
     )
 
 
+@contextmanager
+def _stopping(process: "subprocess.Popen[str]") -> Iterator[None]:
+    """End the process group if the block is left early: as Ctrl-C does, after a grace by force."""
+    try:
+        yield
+    finally:
+        if process.poll() is None:
+            _stop(process)
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
 def _stop(process: "subprocess.Popen[str]") -> None:
-    """End what is left of the process group: first as Ctrl-C does, after a grace by force."""
-    if process.poll() is not None:
-        return
     for signal_, wait_s in ((signal.SIGINT, _GRACE_S), (signal.SIGKILL, _GRACE_S)):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal_)

@@ -1,0 +1,47 @@
+"""Copies of the small pipeline of toy_project."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from toy_project import GRAPH, REPOSITORY, STAGES, command, environment
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small pipeline as a git and DVC project; not to be changed."""
+    root = tmp_path_factory.mktemp("template") / "project"
+    (root / "stages").mkdir(parents=True)
+    for name, text in STAGES.items():
+        (root / f"stages/{name}.py").write_text(text)
+    (root / "dvc.yaml").write_text(GRAPH)
+    shutil.copy(REPOSITORY / "params.yaml", root)
+    (root / ".gitignore").write_text("/data/\n/runs/\n__pycache__\n")
+    for line in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
+        subprocess.run(line, cwd=root, env=environment(), check=True)
+    subprocess.run(["git", "add", "-A"], cwd=root, env=environment(), check=True)
+    subprocess.run(["git", "commit", "-qm", "toy"], cwd=root, env=environment(), check=True)
+    return root
+
+
+@pytest.fixture(scope="session")
+def finished(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small pipeline after one `dvc repro`; not to be changed."""
+    root = Path(shutil.copytree(template, tmp_path_factory.mktemp("finished") / "project"))
+    done = command(root, "dvc", "repro", "-q")
+    assert done.returncode == 0, done.stderr
+    return root
+
+
+@pytest.fixture
+def finished_project(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the small pipeline in which everything is up to date."""
+    return Path(shutil.copytree(finished, tmp_path / "project"))
+
+
+@pytest.fixture
+def project(template: Path, tmp_path: Path) -> Path:
+    """A copy of the small pipeline that nothing has run in yet."""
+    return Path(shutil.copytree(template, tmp_path / "project"))
