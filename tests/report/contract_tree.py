@@ -330,7 +330,15 @@ def _write_metrics(root, forecasts, losses, splits):
     train = 0.12 + 0.5 * np.exp(-steps / 140) + 0.01 * np.sin(steps)
     lines = [f"{step},train,{loss:.5f}" for step, loss in zip(steps, train, strict=True)]
     lines += [f"{step},validation,{0.14 + 0.5 * np.exp(-step / 150):.5f}" for step in steps[10::10]]
+    _horizon(forecasts, losses).write_csv(plots / "horizon.csv")
     (plots / "loss.csv").write_text("step,part,loss\n" + "\n".join(lines) + "\n")
+
+
+def _horizon(forecasts, losses):
+    from toto_core.evaluation.metrics import horizon_scores  # noqa: PLC0415
+
+    facts = losses.select("item_id", "variate", "scale").unique(maintain_order=True)
+    return horizon_scores(forecasts, facts, forecasters=("model", *BASELINES))
 
 
 def _skills(losses, shift=0.0):

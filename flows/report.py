@@ -1,0 +1,74 @@
+"""
+DVC stage ``report``: metrics, losses, forecasts and the verdict -> reports/index.html.
+
+python -m flows.report
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from flows import paths
+from flows.stage import Summary, run_stage
+from toto_core.config import Params
+from toto_core.errors import DataError
+from toto_core.files import writing
+from toto_core.report.fans import choose_fans
+from toto_core.report.page import Material, page
+
+STAGES = ("ingest", "validate", "split", "augment", "train", "evaluate")
+MAX_BAD_ROWS = 100_000  # read for the examples; the counts come from the metrics
+KEYS = ("item_id", "variate")
+
+
+def run(params: Params, root: Path) -> Summary:
+    """Write the report; it reads outputs of other stages only."""
+    losses = pl.read_parquet(root / paths.LOSSES)
+    fans = choose_fans(losses)
+    keys = pl.LazyFrame(
+        {
+            "item_id": [fan.item_id for fan in fans],
+            "variate": [fan.variate for fan in fans],
+            "origin": [fan.origin for fan in fans],
+        },
+        schema={"item_id": pl.String, "variate": pl.String, "origin": losses.schema["origin"]},
+    ).unique()
+    forecasts = pl.scan_parquet(root / paths.FORECASTS / "candidate.parquet")
+    history = pl.scan_parquet(root / paths.VALID / "part-*.parquet")
+    registry, quarantine = root / paths.REGISTRY, root / paths.QUARANTINE
+    text = page(
+        Material(
+            card=_json(registry / "card.json"),
+            verdict=_json(registry / "verdict.json"),
+            metrics={name: _json(root / paths.METRICS / f"{name}.json") for name in STAGES},
+            splits=_json(registry / "evidence" / "splits.json"),
+            params=params.model_dump(mode="json", by_alias=True),
+            losses=losses,
+            loss=pl.read_csv(root / paths.PLOTS / "loss.csv"),
+            horizon=pl.read_csv(root / paths.PLOTS / "horizon.csv"),
+            fans=fans,
+            forecasts=forecasts.join(keys, on=[*KEYS, "origin"], how="semi").collect(),
+            history=history.join(keys, on=KEYS, how="semi").collect(),
+            bad_rows=pl.scan_parquet(quarantine / "rows.parquet").head(MAX_BAD_ROWS).collect(),
+            bad_series=pl.read_parquet(quarantine / "series.parquet"),
+        )
+    )
+    with writing(root / paths.REPORT) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return Summary(text=f"{paths.REPORT} ({len(text.encode()) / 1024:.0f} KiB)")
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"report: {path} = unreadable ({type(error).__name__}), a JSON file is needed; "
+            "run dvc repro so that the stages before it write it"
+        ) from None
+
+
+if __name__ == "__main__":
+    run_stage("report", run)

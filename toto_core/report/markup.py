@@ -1,0 +1,97 @@
+"""Small pieces of HTML; every text that comes from data is escaped here."""
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+Json = Mapping[str, Any]
+MINUS = "\N{MINUS SIGN}"
+THIN_SPACE = "\N{THIN SPACE}"
+
+
+def number(value: object) -> float:
+    """Return a number as it stands in JSON; anything else is NaN."""
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
+def minus(text: str) -> str:
+    """Return a number's text with a real minus sign, and NaN as a word."""
+    return "unknown" if text.strip() == "nan" else text.replace("-", MINUS)
+
+
+def percent_text(share: float, *, digits: int = 1) -> str:
+    """Return a share as a percentage; NaN is ``unknown``."""
+    if math.isnan(share):
+        return "unknown"
+    if math.isinf(share):
+        return f"{MINUS if share < 0 else ''}\N{INFINITY}"
+    text = f"{100 * share:,.{digits}f}"
+    if not float(text.replace(",", "")):
+        text = text.lstrip("-")
+    return f"{minus(text)}{THIN_SPACE}%"
+
+
+def count_text(value: object) -> str:
+    """Return a count with thin spaces between the thousands."""
+    found = number(value)
+    return "unknown" if math.isnan(found) else f"{found:,.0f}".replace(",", THIN_SPACE)
+
+
+def time_text(value: object) -> str:
+    """Return an ISO time stamp to the minute, without the time where it is midnight."""
+    text = str(value).replace("T", " ")[:16]
+    return text.removesuffix(" 00:00")
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]], *, caption: str = "") -> str:
+    """Return a table whose first column names the rows; numbers are aligned to the right."""
+    numeric = [
+        bool(rows) and all(_is_number(str(row[n])) for row in rows) for n in range(len(head))
+    ]
+    css = [' class="num"' if flag else "" for flag in numeric]
+    cells = "".join(f'<th scope="col"{c}>{escape(h)}</th>' for h, c in zip(head, css, strict=True))
+    body = ""
+    for row in rows:
+        body += f'<tr><th scope="row">{escape(str(row[0]))}</th>'
+        body += "".join(
+            f"<td{c}>{escape(str(cell))}</td>" for cell, c in zip(row[1:], css[1:], strict=True)
+        )
+        body += "</tr>"
+    title = f"<caption>{escape(caption)}</caption>" if caption else ""
+    return (
+        f'<div class="scroll" tabindex="0" role="group" aria-label="{escape(caption or head[0])}">'
+        f"<table>{title}<thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def section(title: str, lead: str, body: str, *, wide: bool = False) -> str:
+    """Return a section: its title and a sentence in the margin, its content beside them."""
+    css = ' class="wide"' if wide else ""
+    return (
+        f"<section{css}><header><h2>{escape(title)}</h2><p>{lead}</p></header>"
+        f'<div class="body">{body}</div></section>'
+    )
+
+
+def legend(entries: Sequence[tuple[str, str]]) -> str:
+    """Return the key of a chart: class of each mark and its name."""
+    items = "".join(
+        f'<li><svg width="26" height="10" aria-hidden="true"><line class="line {css}" x1="1" '
+        f'x2="25" y1="5" y2="5"/></svg>{escape(name)}</li>'
+        for css, name in entries
+    )
+    return f'<ul class="legend">{items}</ul>'
+
+
+def figure(title: str, chart: str, *, note: str = "", key: str = "") -> str:
+    """Return a chart with its title, its key and a note below it."""
+    below = f'<p class="note">{note}</p>' if note else ""
+    return (
+        f'<figure><figcaption>{title}</figcaption>{key}<div class="chart">{chart}</div>{below}'
+        "</figure>"
+    )
+
+
+def _is_number(text: str) -> bool:
+    return text[:1] in f"0123456789{MINUS}-<" or text in ("unknown", "no interval", "none")

@@ -1,0 +1,128 @@
+"""The first half of the page: the headline, the skill and the checks of the gate."""
+
+import math
+from html import escape
+
+import polars as pl
+
+from toto_core.evaluation.verdict import FAIL, INCONCLUSIVE, MODEL, PASS, TITLES
+from toto_core.report.forest import forest, skill_table
+from toto_core.report.markup import Json, count_text, number, percent_text, section
+
+BADGES = {PASS: ("pass", "\N{CHECK MARK}"), FAIL: ("fail", "\N{MULTIPLICATION X}")}
+UNSURE = ("unsure", "?")
+ORDER = (FAIL, INCONCLUSIVE, PASS)
+MEANING = {
+    PASS: "Every check passed: this model may be promoted.",
+    FAIL: "Nothing is promoted.",
+    INCONCLUSIVE: "Nothing failed, but there is too little evidence. Nothing is promoted.",
+}
+
+
+def opening(verdict: Json, evaluate: Json, losses: pl.DataFrame) -> str:
+    """Return the headline in words, the verdict and the few numbers that matter most."""
+    outcome = str(verdict.get("outcome"))
+    css, sign = BADGES.get(outcome, UNSURE)
+    checks = verdict.get("checks") or []
+    stopped = [str(c["name"]) for c in checks if c["outcome"] == outcome != PASS]
+    sentence = MEANING.get(outcome, "")
+    if stopped:
+        word = "failed" if outcome == FAIL else "could not be decided"
+        sentence = f"{len(stopped)} of {len(checks)} checks {word}: {_listed(stopped)}. {sentence}"
+    return (
+        '<header class="top"><p class="over">Verdict on a forecasting model</p>'
+        f"<h1>{escape(str(verdict.get('headline')))}</h1>"
+        f'<p class="verdict"><span class="badge {css}"><span aria-hidden="true">{sign}</span> '
+        f"{escape(outcome)}</span> <span>{escape(sentence)}</span></p>{_facts(evaluate, losses)}"
+        "</header>"
+    )
+
+
+def _listed(names: list[str]) -> str:
+    shown = names[:4]
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    return ", ".join(shown) + more
+
+
+def _facts(evaluate: Json, losses: pl.DataFrame) -> str:
+    skills = (evaluate.get("skill") or {}).get("candidate") or {}
+    facts = [
+        (
+            f"skill against {TITLES[name]}",
+            percent_text(number((skills.get(name) or {}).get("skill"))),
+        )
+        for name in ("naive", "seasonal_naive")
+    ]
+    model = ((evaluate.get("pooled") or {}).get(MODEL)) or {}
+    coverage = number(model.get("coverage80", model.get("cov80")))
+    if not math.isnan(coverage):
+        facts.append(("of the truth inside the 80 % interval", percent_text(coverage)))
+    judged = losses.filter(
+        (pl.col("source") == "candidate") & (pl.col("forecaster") == MODEL) & ~pl.col("held_out")
+    )
+    series = judged.select("item_id", "variate").n_unique()
+    origins = judged["origin"].n_unique()
+    facts.append(
+        (f"forecasts: {count_text(series)} series at {origins} moments", count_text(judged.height))
+    )
+    items = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts
+    )
+    return f'<dl class="facts">{items}</dl>'
+
+
+def skill_section(evaluate: Json) -> str:
+    """Return the interval chart and the table behind it."""
+    skills = evaluate.get("skill") or {}
+    lead = (
+        "The share of a baseline's loss that the model saves: 1 - its loss / the loss of the "
+        "baseline. Dots are the estimate, bars the 95 % interval over forecast moments."
+    )
+    note = (
+        '<p class="note">The unit of inference is the moment of the forecast, not the single '
+        "error: series share their shocks. p is one-sided, from the equal-weighted cosine test "
+        "with df degrees of freedom; h is the effective overlap. The last column is the classical "
+        "Diebold-Mariano test with the correction of Harvey, Leybourne and Newbold, shown for "
+        "comparison.</p>"
+    )
+    body = forest(skills) if any(skills.values()) else '<p class="note">Nothing was judged.</p>'
+    details = (
+        f"<details><summary>The numbers behind it</summary>{skill_table(skills)}{note}</details>"
+    )
+    return section("Is it better?", lead, body + details)
+
+
+def checks_section(verdict: Json) -> str:
+    """Return the checks, what stands in the way first, with what was found and what was needed."""
+    checks = sorted(verdict.get("checks") or [], key=lambda c: _rank(c["outcome"]))
+    passed = sum(check["outcome"] == PASS for check in checks)
+    lead = (
+        f"{passed} of {len(checks)} checks passed. Thresholds come from "
+        "<code>params.yaml</code>, section <code>register</code>; one failed check fails the model."
+    )
+    body = _checks(checks)
+    claims = verdict.get("claims") or []
+    if claims:
+        body += "<h3>Beside the verdict</h3>" + _checks(claims)
+    return section("The gate", lead, body)
+
+
+def _checks(checks: list[Json]) -> str:
+    return f'<ul class="checks">{"".join(_check(check) for check in checks)}</ul>'
+
+
+def _check(check: Json) -> str:
+    outcome = str(check["outcome"])
+    css, sign = BADGES.get(outcome, UNSURE)
+    name, found, allowed, reason = (
+        escape(str(check[key])) for key in ("name", "found", "allowed", "reason")
+    )
+    return (
+        f'<li class="{css}"><span class="sign" role="img" aria-label="{escape(outcome)}">{sign}'
+        f"</span><div><b>{name[:1].upper()}{name[1:]}</b><p>{reason}</p></div>"
+        f"<div><p>{found}</p><p>needed: {allowed}</p></div></li>"
+    )
+
+
+def _rank(outcome: str) -> int:
+    return ORDER.index(outcome) if outcome in ORDER else 0
