@@ -25,7 +25,7 @@ class Sight(NamedTuple):
     """Who sees whom, and where everybody stands; the same in all layers of one forward."""
 
     over_time: Bool[Tensor, "R 1 P P"]
-    over_variates: Bool[Tensor, "S 1 V V"] | None
+    over_variates: Bool[Tensor, "B P 1 V V"] | None
     rotation: Rotation
 
 
@@ -58,8 +58,8 @@ def sight(stand: Stand, *, head_dim: int, dtype: torch.dtype) -> Sight:
     time = (rows[:, :, None] == rows[:, None, :]) & causal
     variates = None
     if num_variates > 1:
-        columns = columns.transpose(1, 2).flatten(0, 1)
-        variates = (columns[:, :, None] == columns[:, None, :])[:, None]
+        columns = columns.transpose(1, 2)
+        variates = (columns[..., :, None] == columns[..., None, :])[:, :, None]
     turn = rotation(centre, head_dim, device=groups.device, dtype=dtype)
     return Sight(time[:, None], variates, turn)
 
@@ -101,21 +101,28 @@ class AxisAttention(nn.Module):
             "order", torch.cat([(heads + within).flatten(), values]), persistent=False
         )
 
-    def forward(self, x_BVPD: Float[Tensor, "B V P D"], sight: Sight) -> Float[Tensor, "B V P D"]:
-        """The branch's contribution, mixing factor included."""
-        width = x_BVPD.shape[-1]
-        if not self.over_variates:
-            q, k, v = self._heads(x_BVPD.flatten(0, 1))
-            turn = sight.rotation
-            q = rotate(q, turn.query_cos, turn.query_sin)
-            k = rotate(k, turn.key_cos, turn.key_sin)
-            return self.out_proj(_attend(q, k, v, sight.over_time).view_as(x_BVPD))
+    def forward(
+        self, x_BVPD: Float[Tensor, "B V P D"], sight: Sight, *, read_from: int = 0
+    ) -> Float[Tensor, "B V R D"]:
+        """The branch's share of the residual stream, of the patches from ``read_from`` on."""
+        if self.over_variates:
+            return self._over_variates(x_BVPD[:, :, read_from:], sight)
+        q, k, v = self._heads(x_BVPD.flatten(0, 1))
+        turn = sight.rotation
+        q = rotate(q[:, :, read_from:], turn.query_cos[read_from:], turn.query_sin[read_from:])
+        k = rotate(k, turn.key_cos, turn.key_sin)
+        y = _attend(q, k, v, sight.over_time[:, :, read_from:])
+        return self.out_proj(y.unflatten(0, x_BVPD.shape[:2]))
+
+    def _over_variates(self, x_BVPD: Tensor, sight: Sight) -> Tensor:
+        num_patches, width = x_BVPD.shape[2:]
         if sight.over_variates is None:
             # The only variate sees only itself: softmax is exactly one and q, k get no gradient.
             return self.out_proj(self.in_proj(x_BVPD, rows=slice(2 * width, 3 * width)))
         x_BPVD = x_BVPD.transpose(1, 2)
         q, k, v = self._heads(x_BPVD.flatten(0, 1))
-        y = _attend(q, k, v, sight.over_variates)
+        # An earlier layer may have kept the last patches only.
+        y = _attend(q, k, v, sight.over_variates[:, -num_patches:].flatten(0, 1))
         return self.out_proj(y.view(x_BPVD.shape).transpose(1, 2))
 
     def _heads(self, x_RAD: Tensor) -> tuple[Tensor, ...]:
@@ -146,4 +153,4 @@ def _attend_by_products(q: Tensor, k: Tensor, v: Tensor, seen: Tensor) -> Tensor
     flat_q, flat_k, flat_v = (part.contiguous().flatten(0, 1) for part in (q, k, v))
     logits = torch.bmm(flat_q, flat_k.transpose(1, 2)).view(*q.shape[:2], *seen.shape[2:])
     weights = logits.masked_fill(~seen, -math.inf).softmax(-1, dtype=torch.float32).to(v.dtype)
-    return torch.bmm(weights.flatten(0, 1), flat_v).view(v.shape)
+    return torch.bmm(weights.flatten(0, 1), flat_v).view(q.shape)

@@ -59,10 +59,12 @@ class Layer(nn.Module):
         self.register_buffer("attn_tau", torch.tensor(attn_tau))
         self.register_buffer("mlp_tau", torch.tensor(mlp_tau))
 
-    def forward(self, x: Float[Tensor, "B V P D"], sight: Sight) -> Float[Tensor, "B V P D"]:
-        """The residual stream after this layer."""
-        branch = self.attn(rms_norm(x, self.eps), sight)
-        x = torch.add(branch, x, alpha=self.attn_skip)
+    def forward(
+        self, x: Float[Tensor, "B V P D"], sight: Sight, *, read_from: int = 0
+    ) -> Float[Tensor, "B V R D"]:
+        """The residual stream after this layer, of the patches from ``read_from`` on."""
+        branch = self.attn(rms_norm(x, self.eps), sight, read_from=read_from)
+        x = torch.add(branch, x[:, :, read_from:], alpha=self.attn_skip)
         return torch.add(self.ffn(rms_norm(x, self.eps)), x, alpha=self.mlp_skip)
 
 

@@ -104,7 +104,7 @@ def forecast(
         if limits is None:
             limits = _limits(canvas, scale[..., start - 1], length, request.max_deviation)
         read = slice(start - 1, start - 1 + count)
-        real = quantiles[..., :count, :].double().sinh() * scale[..., read, None]
+        real = quantiles.double().sinh() * scale[..., read, None]
         real = (real + loc[..., read, None]).clamp(*limits).float().sort(dim=0).values
         real = real[:, :, :num_variates].flatten(-2)
         forecasts.append(real)
@@ -133,12 +133,18 @@ class _Canvas:
     centre: Float[Tensor, " P"]
 
     def block(self, *, fresh: int, end: int) -> tuple[Tensor, Tensor, Stand]:
-        """Values, visibility and stand up to patch ``end``; those from ``fresh`` on are encoded."""
+        """
+        Values, visibility and stand of the patches before the one that ends at ``end``.
+
+        The last patch of the block is only predicted; nothing looks at it. The patches from
+        ``fresh`` on have not been encoded before.
+        """
         self.centre[fresh:end] = end // 2
         if fresh:
             self.columns[..., fresh:end] = self.groups[..., : end - fresh]
-        stand = Stand(self.groups[..., :end], self.columns[..., :end], self.centre[:end])
-        steps = end * PATCH_SIZE
+        read = slice(0, end - 1)
+        stand = Stand(self.groups[..., read], self.columns[..., read], self.centre[read])
+        steps = (end - 1) * PATCH_SIZE
         return self.values[..., :steps], self.visible[..., :steps], stand
 
 

@@ -93,6 +93,8 @@ class Toto2(nn.Module):
         )
         self.transformer = _Transformer(config)
         self.output_head = _OutputHead(config)
+        over_time = [n for n in range(config.num_layers) if not config.is_variate_layer(n)]
+        self.last_time_layer = max(over_time, default=None)
         if seed is not None:
             self._initialise(seed)
 
@@ -235,9 +237,12 @@ class Toto2(nn.Module):
         token = torch.cat([z_BVPL, (~visible).to(z_BVPL.dtype)], -1)
         view = sight(stand, head_dim=self.config.qk_dim, dtype=self.compute_dtype)
         x_BVPD = self.patch_proj(token.to(self.compute_dtype))
-        for layer in self.transformer.layers:
-            x_BVPD = layer(x_BVPD, view)
-        out = self.output_head(rms_norm(x_BVPD[:, :, read_from:], self.config.norm_eps)).float()
+        for index, layer in enumerate(self.transformer.layers):
+            # After the last look along time, earlier patches are no longer needed.
+            is_last_look = index == self.last_time_layer
+            x_BVPD = layer(x_BVPD, view, read_from=read_from if is_last_look else 0)
+        x_BVPD = x_BVPD[:, :, x_BVPD.shape[2] - (loc.shape[-1] - read_from) :]
+        out = self.output_head(rms_norm(x_BVPD, self.config.norm_eps)).float()
         quantiles = out.unflatten(-1, (PATCH_SIZE, len(QUANTILE_LEVELS))).permute(4, 0, 1, 2, 3)
         return quantiles, loc, scale
 
