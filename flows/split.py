@@ -11,7 +11,8 @@ import numpy as np
 from flows import paths
 from flows.stage import Summary, run_stage
 from toto_core.config import Params
-from toto_core.data.splits import Cells, Splits, count_cells, make_splits, survey
+from toto_core.data.origins import Cells, count_cells, make_splits, survey
+from toto_core.data.splits import Splits
 from toto_core.data.tables import read_items
 from toto_core.files import write_json
 
@@ -59,12 +60,16 @@ def _metrics(splits: Splits, cells: Cells) -> dict[str, float | str]:
 
 def _sentence(splits: Splits, cells: Cells) -> str:
     num_items = len(splits.train_items) + len(splits.held_out_items)
-    return (
+    median = np.median(cells.judged_per_test_origin)
+    text = (
         f"train before {splits.validation_start.isoformat()} on {cells.seen_train} items, "
         f"test from {splits.test_start.isoformat()} at {len(splits.test_origins)} origins; "
-        f"the median origin judges {np.median(cells.judged_per_test_origin):g} of {num_items} "
-        f"items, {cells.held_out_test} items are held out and judged apart"
+        f"the median origin judges {median:g} of {num_items} items, "
+        f"{cells.held_out_test} items are held out and judged apart"
     )
+    if 2 * median < num_items:
+        text += "; to judge more, set split.test_end to a time that more items reach"
+    return text
 
 
 if __name__ == "__main__":

@@ -59,6 +59,16 @@ def test_split_writes_splits_and_counts(tmp_path):
     assert "the median origin judges 10 of 10 items" in summary.text
 
 
+def test_split_says_when_most_items_end_too_early(tmp_path):
+    write_valid(tmp_path, {f"i{n}": 100 for n in range(9)})
+    table = pl.read_parquet(shard_path(tmp_path / paths.VALID, 0))
+    early = (pl.col("item_id") == "i0") | (pl.col("value") < 60)
+    table.filter(early).write_parquet(shard_path(tmp_path / paths.VALID, 0))
+    summary = split.run(params_with(held_out_share=0.0), tmp_path)
+    assert "the median origin judges 1 of 9 items" in summary.text
+    assert summary.text.endswith("set split.test_end to a time that more items reach")
+
+
 def test_split_gives_the_same_bytes_again(tmp_path):
     for name in ("a", "b"):
         write_valid(tmp_path / name, {f"i{n}": 100 for n in range(9)})
