@@ -89,7 +89,7 @@ def locate(
 
     Args:
         rows: columns ``series`` and ``time`` (no nulls), sorted by them.
-        series: a series whose ``freq`` is neither fixed nor one of ``calendars`` gets no cells.
+        series: each has a frequency, fixed or one of ``calendars``.
 
     Returns:
         ``rows`` with ``cell`` (nearest) and ``off`` (microseconds from it, 0 on a calendar), and
@@ -143,9 +143,9 @@ def _phases(rows: pl.DataFrame, series: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([agreed.select("item", "phase"), modes, means])
 
 
-def is_off_grid(interval: pl.Expr | pl.Series) -> pl.Expr:
-    """Whether a row's ``off`` is beyond what is moved onto the grid."""
-    return pl.col("off").abs() > interval * SNAP_SHARE
+def is_off_grid(interval: pl.Expr | pl.Series, off: str = "off") -> pl.Expr:
+    """Whether the column ``off`` is beyond what is moved onto the grid."""
+    return pl.col(off).abs() > interval * SNAP_SHARE
 
 
 def renumber_dst(rows: pl.DataFrame, series: pl.DataFrame) -> pl.DataFrame:
@@ -162,56 +162,64 @@ def renumber_dst(rows: pl.DataFrame, series: pl.DataFrame) -> pl.DataFrame:
     Returns:
         ``rows`` with the new cells and a column ``renumbered``.
     """
-    is_repeated = pl.col("series").eq(pl.col("series").shift()) & pl.col("time").eq(
-        pl.col("time").shift()
-    )
-    repeated = rows.select(is_repeated.fill_null(value=False)).to_series()
     rows = rows.with_columns(renumbered=pl.lit(value=False))
-    if not repeated.any():
+    is_first = rows.select(
+        (pl.col("series") != pl.col("series").shift()) | (pl.col("time") != pl.col("time").shift())
+    ).to_series()
+    starts = is_first.fill_null(value=True).arg_true().to_numpy().astype(np.int64)
+    counts = np.diff(starts, append=rows.height)
+    is_long = (counts >= MIN_SKIPPED) & (starts > 0) & (starts + counts < rows.height)
+    runs = _skipped_hours(rows, series, starts=starts[is_long], counts=counts[is_long])
+    if runs.is_empty():
         return rows
-    affected = rows["series"].filter(repeated).unique().sort()
-    members = rows.select(
-        "series", "time", "cell", "off", run=(~repeated).cum_sum(), index=pl.int_range(pl.len())
-    ).filter(pl.col("series").is_in(affected.implode()))
-    members = members.with_columns(interval=series["interval"].gather(members["series"]))
-    runs = _skipped_hours(members)
-    members = members.join(runs, on="run", how="inner", maintain_order="left")
-    position = pl.int_range(pl.len()).over("run")
-    members = members.with_columns(cell=pl.col("before") + 1 + position)
-    index = members["index"]
+    count = runs["count"].to_numpy()
+    position = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
+    index = np.repeat(runs["start"].to_numpy(), count) + position
+    cell, off = rows["cell"].to_numpy().copy(), rows["off"].to_numpy().copy()
+    cell[index] = np.repeat(runs["cell_before"].to_numpy(), count) + 1 + position
+    off[index] = 0
+    renumbered = np.zeros(rows.height, np.bool_)
+    renumbered[index] = True
     return rows.with_columns(
-        cell=rows["cell"].scatter(index, members["cell"]),
-        off=rows["off"].scatter(index, 0),
-        renumbered=rows["renumbered"].scatter(index, True),
+        pl.Series("cell", cell), pl.Series("off", off), pl.Series("renumbered", renumbered)
     )
 
 
-def _skipped_hours(members: pl.DataFrame) -> pl.DataFrame:
-    """``run`` and the cell ``before`` of each run of equal stamps that a skipped hour explains."""
-    runs = members.group_by("run", maintain_order=True).agg(
-        pl.col("series", "time", "cell", "off", "interval").first(), count=pl.len().cast(pl.Int64)
+def _skipped_hours(
+    rows: pl.DataFrame,
+    series: pl.DataFrame,
+    *,
+    starts: Int64[np.ndarray, " R"],
+    counts: Int64[np.ndarray, " R"],
+) -> pl.DataFrame:
+    """``start``, ``count`` and ``cell_before`` of the runs of equal stamps that a skip explains."""
+    columns = rows.select("series", "time", "cell", "off")
+    runs = pl.concat(
+        [
+            columns.select(pl.all().gather(starts)),
+            columns.select(pl.all().gather(starts - 1).name.suffix("_before")),
+            columns.select(pl.all().gather(starts + counts).name.suffix("_after")),
+            pl.DataFrame({"start": starts, "count": counts}),
+        ],
+        how="horizontal",
     )
+    runs = runs.with_columns(interval=series["interval"].gather(runs["series"]))
     interval, count = pl.col("interval"), pl.col("count")
-    on_grid = ~is_off_grid(interval)
-    runs = runs.with_columns(
-        before=pl.col("cell").shift(),
-        start=(pl.col("time") - pl.col("off")).shift(),
-        has_before=(pl.col("series") == pl.col("series").shift()) & on_grid.shift(),
-        after=pl.col("cell").shift(-1),
-        has_after=(pl.col("series") == pl.col("series").shift(-1)) & on_grid.shift(-1),
+    is_inside = (pl.col("series_before") == pl.col("series")) & (
+        pl.col("series_after") == pl.col("series")
     )
-    gap = pl.col("time") - pl.col("start")
+    is_on_grid = ~is_off_grid(interval, "off_before") & ~is_off_grid(interval, "off_after")
+    gap = pl.col("time") - (pl.col("time_before") - pl.col("off_before"))
     is_skip = pl.any_horizontal(
-        *[(count * interval == skip) | ((count - 1) * interval == skip) for skip in SKIPPED_US]
+        (count * interval == skip) | ((count - 1) * interval == skip) for skip in SKIPPED_US
     )
     return runs.filter(
-        (count >= MIN_SKIPPED)
-        & pl.col("has_before")
-        & pl.col("has_after")
-        & (gap // interval == count)
-        & is_skip
-        & (pl.col("after") > pl.col("before") + count)
-    ).select("run", "before")
+        is_inside,
+        is_on_grid,
+        is_skip,
+        gap // interval == count,
+        pl.col("cell_after") > pl.col("cell_before") + count,
+    )
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,8 @@ def sift(sieve: Sieve, params: ValidateParams, calendars: Mapping[str, Calendar]
     """
     bounded = bool(params.bounds) or (params.ohlc is not None and params.ohlc.volume is not None)
     _mark_faults(sieve, bounded=bounded)
+    _drop_without_time(sieve)
+    _drop_without_freq(sieve, params)
     _put_on_grid(sieve, calendars)
     sieve.drop(sieve.rows["fault"].is_not_null(), pl.col("fault"), _fault_reason())
     _drop_off_grid(sieve, params)
@@ -150,59 +152,75 @@ def _fault_reason() -> pl.Expr:
 
 
 def _put_on_grid(sieve: Sieve, calendars: Mapping[str, Calendar]) -> None:
-    """Give each row its cell, with repairs; rows without a time or a value leave."""
-    has_value = observed(sieve.rows["value"])
-    if sieve.rows["time"].null_count():
-        has_no_time = sieve.rows["time"].is_null()
-        reason = pl.format("value = {} without a time stamp", "value")
-        sieve.drop(has_no_time & has_value, "missing_timestamp", reason)
-        sieve.rows = sieve.rows.filter(pl.col("time").is_not_null())
-        has_value = observed(sieve.rows["value"])
+    """Give each row its cell, with repairs; rows without a value leave."""
     # Rows without a value and rows with a fault are counted among the samples of a skipped hour.
     sieve.rows, sieve.series = grid.locate(sieve.rows, sieve.series, calendars)
     sieve.rows = grid.renumber_dst(sieve.rows, sieve.series)
+    has_value = observed(sieve.rows["value"])
     if not has_value.all():
         sieve.rows = sieve.rows.filter(has_value)
 
 
-def _drop_off_grid(sieve: Sieve, params: ValidateParams) -> None:
-    """Take out irregular series, then single rows off the grid of the others."""
-    interval = sieve.series["interval"].gather(sieve.rows["series"])
-    is_off = sieve.rows.select(
-        pl.col("cell").is_null() | grid.is_off_grid(interval).fill_null(value=False)
-    ).to_series()
-    if not is_off.any():
+def _drop_without_time(sieve: Sieve) -> None:
+    """Take out rows without a time stamp."""
+    has_time = sieve.rows["time"].is_not_null()
+    if has_time.all():
         return
-    found = (
-        sieve.rows.select("series", is_off=is_off)
-        .group_by("series", maintain_order=True)
-        .agg(measured=pl.col("is_off").mean(), points=pl.len())
-    )
-    found = found.filter(pl.col("measured") > params.max_irregular_share)
-    freq = sieve.series["freq"].gather(found["series"])
-    found = found.with_columns(freq=freq)
-    too_short = pl.col("freq").is_null() & (pl.col("points") < params.min_length)
-    has_no_freq = pl.col("freq").is_null()
+    reason = pl.format("value = {} without a time stamp", "value")
+    sieve.drop(~has_time & observed(sieve.rows["value"]), "missing_timestamp", reason)
+    sieve.rows = sieve.rows.filter(pl.col("time").is_not_null())
+
+
+def _drop_without_freq(sieve: Sieve, params: ValidateParams) -> None:
+    """Take out series in whose time stamps ingest found no frequency."""
+    has_freq = sieve.series["freq"].is_not_null()
+    if has_freq.all():
+        return
+    has_value = observed(sieve.rows["value"])
+    sieve.rows = sieve.rows.filter(has_freq.gather(sieve.rows["series"]) | has_value)
+    counts = sieve.rows.group_by("series").agg(points=pl.len())
+    found = pl.DataFrame({"series": (~has_freq).arg_true()})
+    found = found.join(counts, on="series", how="left", maintain_order="left")
+    found = found.with_columns(pl.col("points").fill_null(0))
+    too_short = pl.col("points") < params.min_length
     sieve.drop_series(
         found.select(
             "series",
             rule=pl.when(too_short).then(pl.lit("too_short")).otherwise(pl.lit("irregular")),
             reason=pl.when(too_short)
-            .then(pl.format("{} points, at least {}", "points", pl.lit(params.min_length)))
-            .when(has_no_freq)
-            .then(pl.lit("no frequency could be found in its time stamps"))
-            .otherwise(
-                pl.format(
-                    "{} of the points lie off the grid of {}, at most {}",
-                    pl.col("measured").round(4),
-                    "freq",
-                    pl.lit(params.max_irregular_share),
-                )
-            ),
-            measured=pl.when(too_short)
-            .then(pl.col("points").cast(pl.Float64))
-            .otherwise("measured"),
+            .then(_too_short_reason(params))
+            .otherwise(pl.lit("no frequency could be found in its time stamps")),
+            measured=pl.when(too_short).then(pl.col("points").cast(pl.Float64)).otherwise(1.0),
         )
+    )
+
+
+def _too_short_reason(params: ValidateParams) -> pl.Expr:
+    return pl.format("{} points, at least {}", "points", pl.lit(params.min_length))
+
+
+def _drop_off_grid(sieve: Sieve, params: ValidateParams) -> None:
+    """Take out irregular series, then single rows off the grid of the others."""
+    interval = sieve.series["interval"].gather(sieve.rows["series"])
+    is_off = sieve.rows.select(grid.is_off_grid(interval).fill_null(value=False)).to_series()
+    if not is_off.any():
+        return
+    found = (
+        sieve.rows.select("series", is_off=is_off)
+        .group_by("series", maintain_order=True)
+        .agg(measured=pl.col("is_off").mean())
+        .filter(pl.col("measured") > params.max_irregular_share)
+    )
+    freq = sieve.series["freq"].gather(found["series"])
+    reason = pl.format(
+        "{} of the points lie off the grid of {}, at most {}",
+        pl.col("measured").round(4),
+        freq,
+        pl.lit(params.max_irregular_share),
+    )
+    rule = pl.lit("irregular")
+    sieve.drop_series(
+        found.select("series", rule.alias("rule"), reason.alias("reason"), "measured")
     )
     interval = sieve.series["interval"].gather(sieve.rows["series"])
     sieve.drop(
@@ -281,7 +299,7 @@ def _drop_newest(sieve: Sieve, num_points: int) -> None:
     """Take out the newest points of each series: the row ``num_points`` further is another's."""
     series = sieve.rows["series"]
     is_newest = (series.shift(-num_points) != series).fill_null(value=True)
-    reason = pl.lit(f"one of the newest {num_points} points (validate.drop_last), not final yet")
+    reason = pl.lit(f"not final: among the newest validate.drop_last = {num_points} of its series")
     sieve.drop(is_newest, "not_final", reason)
 
 
@@ -289,7 +307,7 @@ def _drop_broken_series(sieve: Sieve, params: ValidateParams) -> int:
     """Take out series that break a rule as a whole; return how many others are mostly zero."""
     value = pl.col("value")
     found = sieve.rows.group_by("series").agg(
-        observed=pl.len(),
+        observed=pl.len().cast(pl.Int64),
         points=pl.col("cell").max() - pl.col("cell").min() + 1,
         lowest=value.min(),
         highest=value.max(),
@@ -297,38 +315,30 @@ def _drop_broken_series(sieve: Sieve, params: ValidateParams) -> int:
     )
     remaining = pl.DataFrame({"series": (~sieve.is_gone).arg_true()})
     found = remaining.join(found, on="series", how="left", maintain_order="left")
-    found = found.with_columns(
-        pl.col("points", "observed").fill_null(0),
-        missing=1 - pl.col("observed") / pl.col("points"),
-    )
+    found = found.with_columns(pl.col("points", "observed").fill_null(0))
+    found = found.with_columns(missing=(pl.col("points") - pl.col("observed")) / pl.col("points"))
     too_short = pl.col("points") < params.min_length
     too_many_gaps = pl.col("missing") > params.max_missing_share
     constant = pl.col("lowest") == pl.col("highest")
+
+    def by_rule(short: pl.Expr, gaps: pl.Expr, same: pl.Expr) -> pl.Expr:
+        return pl.when(too_short).then(short).when(too_many_gaps).then(gaps).otherwise(same)
+
+    gaps_reason = pl.format(
+        "{} of its {} points are missing, at most {}",
+        pl.col("missing").round(4),
+        "points",
+        pl.lit(params.max_missing_share),
+    )
     bad = found.filter(too_short | too_many_gaps | constant).select(
         "series",
-        rule=pl.when(too_short)
-        .then(pl.lit("too_short"))
-        .when(too_many_gaps)
-        .then(pl.lit("too_many_gaps"))
-        .otherwise(pl.lit("constant")),
-        reason=pl.when(too_short)
-        .then(pl.format("{} points, at least {}", "points", pl.lit(params.min_length)))
-        .when(too_many_gaps)
-        .then(
-            pl.format(
-                "{} of its {} points are missing, at most {}",
-                pl.col("missing").round(4),
-                "points",
-                pl.lit(params.max_missing_share),
-            )
-        )
-        .otherwise(pl.format("all {} values = {}", "observed", "lowest")),
-        measured=pl.when(too_short)
-        .then("points")
-        .when(too_many_gaps)
-        .then("missing")
-        .otherwise("lowest")
-        .cast(pl.Float64),
+        rule=by_rule(pl.lit("too_short"), pl.lit("too_many_gaps"), pl.lit("constant")),
+        reason=by_rule(
+            _too_short_reason(params),
+            gaps_reason,
+            pl.format("all {} values = {}", "observed", "lowest"),
+        ),
+        measured=by_rule(pl.col("points"), pl.col("missing"), pl.col("lowest")).cast(pl.Float64),
     )
     sieve.drop_series(bad)
     is_kept = ~pl.col("series").is_in(bad["series"].implode())

@@ -66,7 +66,7 @@ class Counts:
             else:
                 setattr(self, name, getattr(self, name) + value)
 
-    def totals(self) -> dict[str, float]:
+    def totals(self) -> dict[str, int]:
         """The counts that are single numbers, by name."""
         numbers = {name: value for name, value in vars(self).items() if isinstance(value, int)}
         return {**numbers, "rows_quarantined": self.rows_quarantined}

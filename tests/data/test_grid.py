@@ -1,0 +1,72 @@
+"""Calendars count periods, and phases follow the majority."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+import polars as pl
+import pytest
+
+from toto_core.data import grid
+
+
+def us(*dates):
+    return np.array(
+        [int(datetime.fromisoformat(d).replace(tzinfo=UTC).timestamp()) * 10**6 for d in dates]
+    )
+
+
+@pytest.mark.parametrize(
+    ("freq", "dates", "periods"),
+    [
+        pytest.param("1B", ["1970-01-02", "1969-12-31T23:00"], [1, -1], id="days"),
+        pytest.param("1M", ["1970-03-31T23:59", "1969-12-01"], [2, -1], id="months"),
+        pytest.param("1Q", ["1970-06-30", "1970-07-01", "1969-11-01"], [1, 2, -1], id="quarters"),
+        pytest.param("1Y", ["2024-12-31", "1969-01-01"], [54, -1], id="years"),
+    ],
+)
+def test_periods_count_from_1970(freq, dates, periods):
+    assert grid.period_of(us(*dates), freq).tolist() == periods
+
+
+@pytest.mark.parametrize("freq", ["1B", "1M", "1Q", "1Y"])
+def test_period_starts_are_the_first_moments_of_their_periods(freq):
+    periods = np.arange(-40, 40)
+    starts = grid.period_start(periods, freq)
+    assert grid.period_of(starts, freq).tolist() == periods.tolist()
+    assert grid.period_of(starts - 1, freq).tolist() == (periods - 1).tolist()
+
+
+def test_calendar_of_business_days_has_the_days_that_were_observed():
+    times = us("2024-01-05T21:00", "2024-01-08T09:00", "2024-01-05T09:00")
+    calendar = grid.make_calendar(times, "1B")
+    assert calendar.times.tolist() == us("2024-01-05T09:00", "2024-01-08T09:00").tolist()
+
+
+def test_calendar_of_every_second_month_is_not_filled():
+    calendar = grid.make_calendar(us("2024-01-31", "2024-03-31", "2024-07-31"), "2M")
+    assert len(calendar.times) == 3
+
+
+def phase_of(remainders, interval=100):
+    rows = pl.DataFrame({"series": pl.Series([0] * len(remainders), dtype=pl.UInt32)})
+    time = pl.Series(np.arange(len(remainders)) * interval + 10**6 + np.array(remainders))
+    series = pl.DataFrame(
+        {
+            "item": pl.Series([0], dtype=pl.UInt32),
+            "freq": ["100us"],
+            "interval": pl.Series([interval], dtype=pl.Int64),
+        }
+    )
+    located, facts = grid.locate(rows.with_columns(time=time), series, {})
+    return facts["phase"][0], located["off"].to_list()
+
+
+def test_phase_is_that_of_most_points():
+    assert phase_of([7, 7, 7, 40]) == (7, [0, 0, 0, 33])
+
+
+def test_phase_of_a_jittering_clock_is_a_circular_mean():
+    # Around the wrap: the plain mean of 98, 99, 1, 3, 4 would be 41.
+    phase, off = phase_of([98, 99, 101, 103, 104])
+    assert phase == 1
+    assert off == [-3, -2, 0, 2, 3]
