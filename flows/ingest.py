@@ -12,7 +12,8 @@ from toto_core.config import IngestParams, Params
 from toto_core.data.demo import simulate_fleet
 from toto_core.data.frequency import Frequency, parse_freq
 from toto_core.data.shards import IngestReport, iso, write_series
-from toto_core.errors import ConfigError, DataError
+from toto_core.data.sources import ingest_files
+from toto_core.errors import ConfigError
 from toto_core.files import write_json, writing
 
 
@@ -23,7 +24,7 @@ def run(params: Params, root: Path) -> Summary:
         if params.ingest.source == "demo":
             report = _demo(params.ingest, params.seed, directory)
         else:
-            raise DataError("ingest.source = files, not written yet")
+            report = ingest_files(params.ingest, root, directory)
     write_json(root / paths.METRICS / "ingest.json", _metrics(report))
     return _summary(report)
 

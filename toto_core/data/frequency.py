@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import polars as pl
 from jaxtyping import Int64
 
 SECOND_US: Final = 1_000_000
@@ -153,35 +154,6 @@ def grid(start_us: int, end_us: int, freq: Frequency) -> Int64[np.ndarray, " T"]
     return np.arange(start_us, end_us + 1, freq.interval_us, dtype=np.int64)
 
 
-def infer_freq(timestamps_us: Int64[np.ndarray, " T"]) -> Frequency | None:
-    """
-    Return the frequency that explains the most common step between sorted distinct time stamps.
-
-    Gaps, duplicates and daylight-saving shifts are outvoted. Steps between the same day of two
-    months count as months. Daily steps that never touch two neighbouring days of the week are
-    business days. Where no step is common (a jittering clock), the median step is rounded to the
-    nearest usual one. None with fewer than two distinct time stamps.
-    """
-    times = np.unique(timestamps_us)
-    if len(times) < 2:
-        return None
-    steps = np.diff(times)
-    keys = _month_steps(times, steps)
-    values, counts = np.unique(keys, return_counts=True)
-    # Of equally common steps the shortest wins, as a gap is longer than the step; month keys are
-    # negative, so order by length.
-    lengths = np.where(values < 0, -values * UNIT_US["M"], values)
-    best = np.lexsort((lengths, -counts))[0]
-    weekdays = np.unique((times // DAY_US + 3) % 7)
-    return frequency_of_step(
-        int(values[best]),
-        share=float(counts[best] / len(steps)),
-        median_us=float(np.median(steps)),
-        num_weekdays=len(weekdays),
-        spans_weekend=bool((steps > 2 * DAY_US).any()),
-    )
-
-
 # Below this share of the steps, the most common one is a coincidence of a jittering clock.
 MIN_COMMON_SHARE: Final = 0.2
 # Steps that clocks are set to; a jittering one is taken for the nearest on a logarithmic scale.
@@ -191,40 +163,87 @@ _USUAL_US: Final = np.array(
     + [n * HOUR_US for n in (1, 2, 3, 4, 6, 8, 12)]
     + [DAY_US, WEEK_US],
 )
+# A month step has at least this length, an hour less for daylight saving.
+_MIN_MONTH_US: Final = 28 * DAY_US - HOUR_US
 
 
-def frequency_of_step(
-    step: int, *, share: float, median_us: float, num_weekdays: int, spans_weekend: bool
-) -> Frequency:
+def infer_freq(timestamps_us: Int64[np.ndarray, " T"]) -> Frequency | None:
+    """Return the frequency of one series, in any order, as ``infer_freqs`` does for many."""
+    return infer_freqs(np.sort(timestamps_us), np.array([0]))[0]
+
+
+def infer_freqs(
+    timestamps_us: Int64[np.ndarray, " T"], starts: Int64[np.ndarray, " S"]
+) -> list[Frequency | None]:
     """
-    Name the frequency of a series from facts about its steps, as ``infer_freq`` gathers them.
+    Return for each series the frequency that explains the most common step between its stamps.
+
+    Gaps, duplicates and daylight-saving shifts are outvoted; of equally common steps the shortest
+    wins, as a gap is longer than a step. Steps between the same day of two months count as months.
+    Daily steps with gaps over two days that leave out two days of the week are business days.
+    Where no step is common (a jittering clock), the median step is rounded to the nearest usual
+    one. None with fewer than two distinct time stamps.
 
     Args:
-        step: the most common step, > 0 in microseconds or < 0 in months.
-        share: of the steps that are this one, 0 to 1.
-        median_us: the median step in microseconds, > 0.
-        num_weekdays: different days of the week among the time stamps, 1 to 7.
-        spans_weekend: whether a step exceeds two days.
+        timestamps_us: of all series, one after the other, each in order.
+        starts: position of the first time stamp of each series, ascending; no series is empty.
     """
+    facts = _step_facts(timestamps_us, starts)
+    freqs: list[Frequency | None] = [None] * len(starts)
+    for series, step, share, median in facts.iter_rows():
+        freqs[series] = _frequency_of_step(step, share=share, median_us=median)
+    daily = [i for i, freq in enumerate(freqs) if freq == Frequency(1, "D")]
+    ends = np.append(starts[1:], len(timestamps_us))
+    for i in daily:
+        if _is_business(timestamps_us[starts[i] : ends[i]]):
+            freqs[i] = Frequency(1, "B")
+    return freqs
+
+
+def _step_facts(times: Int64[np.ndarray, " T"], starts: Int64[np.ndarray, " S"]) -> pl.DataFrame:
+    """For each series with a step: the most common one, its share and the median."""
+    steps = np.diff(times)
+    series = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(times))))[1:]
+    within = np.ones(len(steps), dtype=bool)
+    within[starts[1:] - 1] = False
+    within &= steps > 0
+    keys = steps.copy()
+    long = np.flatnonzero(within & (steps >= _MIN_MONTH_US))
+    num_months = _whole_months(times[long], times[long + 1])
+    # Months are negative keys.
+    keys[long] = np.where(num_months > 0, -num_months, steps[long])
+    table = pl.DataFrame({"series": series, "key": keys, "step": steps}).filter(within)
+    counts = table.group_by("series", "key").agg(pl.len(), shortest=pl.col("step").min())
+    best = counts.sort("series", pl.col("len"), "shortest", descending=[False, True, False])
+    best = best.unique("series", keep="first", maintain_order=True)
+    totals = table.group_by("series").agg(total=pl.len(), median=pl.col("step").median())
+    return best.join(totals, on="series").select(
+        "series", "key", pl.col("len") / pl.col("total"), "median"
+    )
+
+
+def _frequency_of_step(step: int, *, share: float, median_us: float) -> Frequency:
     if step < 0:
         return normalised(-step, "M")
     if share < MIN_COMMON_SHARE:
         step = int(_USUAL_US[np.abs(np.log(_USUAL_US / median_us)).argmin()])
-    # Saturday and Sunday are other days of the week in UTC where the day begins east of Greenwich,
-    # so the days are counted, not named.
-    if step == DAY_US and num_weekdays <= 5 and spans_weekend:
-        return Frequency(1, "B")
     return normalised(step, "us")
 
 
-def _month_steps(
-    times: Int64[np.ndarray, " T"], steps: Int64[np.ndarray, " S"]
-) -> Int64[np.ndarray, " S"]:
-    """The steps, those of whole months replaced by the negative number of months."""
-    days = times.astype("datetime64[us]").astype("datetime64[D]")
+def _is_business(times: Int64[np.ndarray, " T"]) -> bool:
+    # Midnight of Monday east of Greenwich is a Sunday in UTC, and not every country rests on
+    # Saturday: the days of the week are counted, not named.
+    weekdays = np.bincount((times // DAY_US) % 7, minlength=7)
+    return bool(np.count_nonzero(weekdays) <= 5 and (np.diff(times) > 2 * DAY_US).any())
+
+
+def _whole_months(
+    before: Int64[np.ndarray, " N"], after: Int64[np.ndarray, " N"]
+) -> Int64[np.ndarray, " N"]:
+    """Months between time stamps on the same day of the month, or both on its last; else 0."""
+    days = np.stack([before, after]).astype("datetime64[us]").astype("datetime64[D]")
     months = days.astype("datetime64[M]")
     day_of_month = (days - months).astype(np.int64)
     is_last = (days + 1).astype("datetime64[M]") != months
-    aligned = (day_of_month[1:] == day_of_month[:-1]) | (is_last[1:] & is_last[:-1])
-    num_months = np.diff(months.astype(np.int64))
-    return np.where(aligned & (steps >= 28 * DAY_US - HOUR_US), -num_months, steps)
+    aligned = (day_of_month[0] == day_of_month[1]) | (is_last[0] & is_last[1])
+    return np.where(aligned, np.diff(months.astype(np.int64), axis=0)[0], 0)

@@ -22,6 +22,7 @@ REJECTED_SCHEMA = pl.Schema(
 )
 UNPARSABLE_TIMESTAMP = "unparsable_timestamp"
 NOT_A_NUMBER = "not_a_number"
+MISSING_ITEM_ID = "missing_item_id"
 
 # Part of the bytes of every out, so never derived from the machine.
 ROW_GROUP_SIZE = 1_000_000

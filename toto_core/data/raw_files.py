@@ -1,0 +1,390 @@
+"""
+Raw files: finding them, telling what they are, and reading them in batches.
+
+A file is CSV (also .gz, .zst, .bz2), Parquet, Arrow IPC (file or stream) or JSON lines. Whatever
+is wrong with one is found here, before anything is written, as far as its beginning shows it.
+"""
+
+import bz2
+import csv
+import glob
+import gzip
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import IO, Final, Literal
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from toto_core.errors import DataError
+
+Kind = Literal["csv", "parquet", "ipc", "ipc_stream", "jsonl"]
+
+_EXTENSIONS: Final[dict[str, Kind]] = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".txt": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".arrow": "ipc",
+    ".feather": "ipc",
+    ".ipc": "ipc",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+}
+_COMPRESSIONS: Final = (".gz", ".zst", ".bz2")
+# A folder may hold notes and licences beside its data.
+_NOT_IN_FOLDERS: Final = frozenset({".txt", ".json"})
+_SEPARATORS: Final = ",;\t|"
+_MAGIC: Final = {
+    b"PAR1": "Parquet",
+    b"ARROW1": "Arrow",
+    b"\x1f\x8b": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"BZh": "bzip2",
+    b"PK\x03\x04": "zip or Excel",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+_HEAD_BYTES: Final = 1 << 16
+_HEAD_LINES: Final = 200
+# One scan opens its files together, so their number is bounded.
+_MAX_GROUP: Final = 256
+PATH_COLUMN: Final = "\x00path"
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """
+    A file whose beginning was looked at.
+
+    Attributes:
+        path: where it is opened.
+        name: relative to the project, or its last part if it lies outside.
+        item: its name without folder and extensions.
+        kind: how it is read.
+        separator: of the columns of a CSV file, else empty.
+        schema: names and types of its columns; a CSV file's are all text.
+    """
+
+    path: Path
+    name: str
+    item: str
+    kind: Kind
+    separator: str
+    schema: pl.Schema
+
+
+def find_files(patterns: Sequence[str], root: Path) -> list[Path]:
+    """
+    Return the data files that files, folders and globs name, each once, ordered by name.
+
+    Args:
+        patterns: absolute or relative to ``root``; ``**`` crosses folders, a folder means all
+            data files below it.
+
+    Raises:
+        DataError: one line for each pattern without a data file.
+    """
+    found: set[Path] = set()
+    faults = []
+    for pattern in patterns:
+        path = root / pattern
+        if path.is_dir():
+            matches = [file for file in path.rglob("*") if _belongs(file, path)]
+            fault = f"0 data files in the folder, {_kinds()} are read"
+        elif path.is_file():
+            matches, fault = [path], ""
+        elif glob.has_magic(pattern):
+            # Path.glob takes no absolute pattern.
+            names = glob.glob(str(path), recursive=True)  # noqa: PTH207
+            matches = [Path(name) for name in names if Path(name).is_file()]
+            fault = "0 files match, at least one is needed"
+        else:
+            matches, fault = [], "not found, a file, folder or glob is needed"
+        found.update(matches)
+        if not matches:
+            faults.append(f"ingest.paths: {pattern} = {fault}; mend the path in params.yaml")
+    if faults:
+        raise DataError("\n".join(faults))
+    return sorted(found)
+
+
+def look_at(paths: Sequence[Path], root: Path) -> list[RawFile]:
+    """
+    Look at the beginning of each file.
+
+    Raises:
+        DataError: one line for each file that is empty, unreadable or not what its name says.
+    """
+    files, faults = [], []
+    for path in paths:
+        try:
+            files.append(_look_at_one(path, root))
+        except DataError as error:
+            faults.append(str(error))
+    if faults:
+        raise DataError("\n".join(faults))
+    return files
+
+
+def groups_of_like(files: Sequence[RawFile]) -> list[list[RawFile]]:
+    """Runs of files that one scan can read: same kind, separator and columns."""
+
+    def key(file: RawFile) -> tuple[object, ...]:
+        alone = file.path if file.path.suffix == ".bz2" or file.kind == "ipc_stream" else None
+        return file.kind, file.separator, tuple(file.schema.items()), alone
+
+    groups = []
+    for _, run in groupby(files, key):
+        alike = list(run)
+        groups += [alike[i : i + _MAX_GROUP] for i in range(0, len(alike), _MAX_GROUP)]
+    return groups
+
+
+def read_batches(group: Sequence[RawFile], *, size: int, scratch: Path) -> Iterator[pl.DataFrame]:
+    """
+    Yield the rows of files of a group in order, about ``size`` at a time.
+
+    ``PATH_COLUMN`` says which file a row is from. Memory holds a few batches, except for an
+    Arrow IPC stream, which is read whole.
+
+    Args:
+        scratch: an existing folder for what must be unpacked first.
+
+    Raises:
+        DataError: if a file turns out to be broken further down.
+    """
+    try:
+        yield from _scan(group, scratch).collect_batches(chunk_size=size, maintain_order=True)
+    except (PolarsError, OSError, EOFError) as error:
+        raise DataError(_broken(group, error)) from None
+    finally:
+        for file in group:
+            if file.path.suffix == ".bz2":
+                _unpacked(file.path, scratch).unlink(missing_ok=True)
+
+
+def head(group: Sequence[RawFile], *, scratch: Path) -> pl.DataFrame:
+    """
+    Return the first rows of a group of files.
+
+    Raises:
+        DataError: if they cannot be read.
+    """
+    try:
+        return _scan(group[:1], scratch).head(_HEAD_LINES).collect()
+    except (PolarsError, OSError, EOFError) as error:
+        raise DataError(_broken(group[:1], error)) from None
+
+
+def num_rows(file: RawFile) -> int:
+    """Rows of a file: exact where its format counts them, else estimated from its size."""
+    if file.kind == "parquet":
+        return int(pl.scan_parquet(file.path, glob=False).select(pl.len()).collect().item())
+    if file.kind == "ipc":
+        return int(pl.scan_ipc(file.path, glob=False).select(pl.len()).collect().item())
+    packed = 8 if file.path.suffix in _COMPRESSIONS else 1
+    bytes_per_row = 12 * len(file.schema)
+    return file.path.stat().st_size * packed // bytes_per_row
+
+
+def _scan(group: Sequence[RawFile], scratch: Path) -> pl.LazyFrame:
+    first = group[0]
+    paths = [file.path for file in group]
+    if first.kind == "parquet":
+        return pl.scan_parquet(paths, glob=False, include_file_paths=PATH_COLUMN)
+    if first.kind == "ipc":
+        return pl.scan_ipc(paths, glob=False, include_file_paths=PATH_COLUMN)
+    if first.kind == "jsonl":
+        return pl.scan_ndjson(paths, schema=first.schema, include_file_paths=PATH_COLUMN)
+    if first.kind == "ipc_stream":
+        table = pl.read_ipc_stream(first.path)
+        return table.with_columns(pl.lit(str(first.path)).alias(PATH_COLUMN)).lazy()
+    scan = pl.scan_csv(
+        [_unpacked(path, scratch) for path in paths],
+        separator=first.separator,
+        infer_schema=False,
+        glob=False,
+        include_file_paths=PATH_COLUMN,
+    )
+    if first.path.suffix == ".bz2":
+        scan = scan.with_columns(pl.lit(str(first.path)).alias(PATH_COLUMN))
+    return scan
+
+
+def _unpacked(path: Path, scratch: Path) -> Path:
+    """The file itself, or for bzip2, which Polars does not know, an unpacked copy."""
+    if path.suffix != ".bz2":
+        return path
+    copy = scratch / path.as_posix().replace("/", "_")
+    if not copy.exists():
+        with bz2.open(path) as source, copy.open("wb") as target:
+            shutil.copyfileobj(source, target, 1 << 20)
+    return copy
+
+
+def _look_at_one(path: Path, root: Path) -> RawFile:
+    name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+    extensions = [part.lower() for part in path.suffixes]
+    extension = next((part for part in reversed(extensions) if part not in _COMPRESSIONS), "")
+    kind = _EXTENSIONS.get(extension)
+    if kind is None:
+        raise DataError(f"{name}: extension = {path.suffix!r}, {_kinds()} are read; rename it")
+    if path.stat().st_size == 0:
+        raise DataError(f"{name}: 0 bytes, rows are needed; remove the file or fill it")
+    item = path.name[: path.name.lower().rindex(extension)]
+    separator = ""
+    if kind == "csv":
+        separator, schema = _csv_schema(path, name)
+    else:
+        if kind == "ipc" and not _starts_with(path, b"ARROW1"):
+            kind = "ipc_stream"
+        schema = _typed_schema(path, name, kind)
+    return RawFile(path, name, item, kind, separator, schema)
+
+
+def _typed_schema(path: Path, name: str, kind: Kind) -> pl.Schema:
+    try:
+        if kind == "parquet":
+            scan = pl.scan_parquet(path, glob=False)
+        elif kind == "ipc":
+            scan = pl.scan_ipc(path, glob=False)
+        elif kind == "ipc_stream":
+            scan = pl.read_ipc_stream(path).lazy()
+        else:
+            scan = pl.scan_ndjson(path, infer_schema_length=1000)
+        schema = scan.collect_schema()
+        rows = scan.head(1).collect().height
+    except (PolarsError, OSError) as error:
+        raise DataError(f"{name}: not {kind}: {_one_line(error)}; export it again") from None
+    if rows == 0:
+        raise DataError(f"{name}: 0 rows, at least one is needed; remove the file or fill it")
+    return schema
+
+
+def _csv_schema(path: Path, name: str) -> tuple[str, pl.Schema]:
+    lines = _head_lines(path, name)
+    separator = max(_SEPARATORS, key=lambda mark: len(_fields(lines[0], mark)))
+    columns = _fields(lines[0], separator)
+    if len(columns) < 2:
+        raise DataError(
+            f"{name}: columns = {columns}, at least a time stamp and a value are needed, "
+            "separated by a comma, semicolon, tab or bar; mend the header"
+        )
+    twice = sorted({column for column in columns if columns.count(column) > 1})
+    if twice:
+        raise DataError(f"{name}: columns {twice} appear twice, a name once; rename one of each")
+    if len(lines) < 2:
+        raise DataError(f"{name}: a header and 0 rows, at least one row is needed; fill the file")
+    reader = csv.reader(lines, delimiter=separator)
+    for fields in reader:
+        _check_fields(name, fields, lines[reader.line_num - 1], reader.line_num, separator, columns)
+    return separator, pl.Schema(dict.fromkeys(columns, pl.String()))
+
+
+def _check_fields(
+    name: str, fields: list[str], line: str, number: int, separator: str, columns: list[str]
+) -> None:
+    if len(fields) == len(columns):
+        return
+    for other in _SEPARATORS:
+        if other != separator and len(_fields(line, other)) == len(columns):
+            raise DataError(
+                f"{name}: separator = {other!r} in line {number} but {separator!r} in line 1, "
+                "one is needed in the whole file; export it again"
+            )
+    raise DataError(
+        f"{name}: {len(fields)} fields in line {number}, {len(columns)} as in the header are "
+        "needed; quote text that holds the separator"
+    )
+
+
+def _head_lines(path: Path, name: str) -> list[str]:
+    """The first lines that are not blank and stand whole in the file's beginning."""
+    if path.suffix == ".zst":
+        return _zstd_head_lines(path, name)
+    try:
+        with _open(path) as handle:
+            head = handle.read(_HEAD_BYTES)
+    except (OSError, EOFError) as error:
+        raise DataError(f"{name}: cannot be unpacked: {_one_line(error)}; copy it again") from None
+    for magic, found in _MAGIC.items():
+        if head.startswith(magic):
+            raise DataError(f"{name}: {found} data, text is needed; name the file as what it is")
+    if b"\x00" in head:
+        raise DataError(f"{name}: binary data, text is needed; export it as CSV")
+    if len(head) == _HEAD_BYTES:
+        head = head[: head.rindex(b"\n") + 1] if b"\n" in head else head
+    try:
+        text = head.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{name}: byte {head[error.start]:#x} at {error.start} is not UTF-8, UTF-8 text is "
+            "needed; save the file as UTF-8"
+        ) from None
+    return _not_blank(text.splitlines(), name)
+
+
+def _zstd_head_lines(path: Path, name: str) -> list[str]:
+    try:
+        lines = pl.scan_lines(path, glob=False).head(_HEAD_LINES).collect()["line"]
+    except PolarsError as error:
+        raise DataError(f"{name}: cannot be unpacked: {_one_line(error)}; copy it again") from None
+    return _not_blank(lines.to_list(), name)
+
+
+def _not_blank(lines: Sequence[str], name: str) -> list[str]:
+    kept = [line for line in lines if line.strip()][:_HEAD_LINES]
+    if not kept:
+        raise DataError(f"{name}: 0 rows, a header and rows are needed; remove or fill the file")
+    return kept
+
+
+def _starts_with(path: Path, magic: bytes) -> bool:
+    with path.open("rb") as handle:
+        return handle.read(len(magic)) == magic
+
+
+def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
+    if path.suffix == ".gz":
+        return gzip.open(path)
+    if path.suffix == ".bz2":
+        return bz2.open(path)
+    return path.open("rb")
+
+
+def _fields(line: str, separator: str) -> list[str]:
+    return next(csv.reader([line], delimiter=separator), [])
+
+
+def _belongs(file: Path, folder: Path) -> bool:
+    """Whether a folder's file is data: not hidden, not a note."""
+    extensions = [part.lower() for part in file.suffixes if part.lower() not in _COMPRESSIONS]
+    hidden = any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
+    extension = extensions[-1] if extensions else ""
+    return (
+        file.is_file()
+        and not hidden
+        and extension in _EXTENSIONS
+        and extension not in _NOT_IN_FOLDERS
+    )
+
+
+def _kinds() -> str:
+    return ", ".join(sorted(_EXTENSIONS))
+
+
+def _broken(group: Sequence[RawFile], error: Exception) -> str:
+    names = group[0].name if len(group) == 1 else f"{group[0].name} .. {group[-1].name}"
+    return f"{names}: {_one_line(error)}; mend the file or export it again"
+
+
+def _one_line(error: Exception) -> str:
+    """The first line of another library's message."""
+    text = str(error).strip().splitlines()
+    return text[0] if text else type(error).__name__
