@@ -202,6 +202,19 @@ def test_seen_series_alone_make_the_pooled_scores(project):
     assert report_of(root)["pooled"]["model"]["sql"] == pytest.approx(own["sql"].mean())
 
 
+def test_seen_series_alone_make_the_plots(project):
+    root, _ = project
+    forecasts = pl.read_parquet(root / paths.FORECASTS / "candidate.parquet")
+    seen = forecasts.filter(pl.col("item_id").is_in(["a", "b", "c"]))
+    below = (seen["target"].to_numpy()[:, None] <= seen["model"].to_numpy()).mean(axis=0)
+    table = pl.read_csv(root / paths.PLOTS / "calibration.csv")
+    found = table.filter(pl.col("forecaster") == "model")["coverage"]
+    np.testing.assert_allclose(found, below, atol=1e-6)
+    horizon = pl.read_csv(root / paths.PLOTS / "horizon.csv")
+    mean = horizon.filter(pl.col("forecaster") == "model")["sql"].mean()
+    assert mean == pytest.approx(report_of(root)["pooled"]["model"]["sql"], abs=1e-5)
+
+
 def test_same_input_gives_the_same_bytes(project, tmp_path):
     root, _ = project
     splits = write_project(tmp_path, constant=("flat",), short=("new",))
