@@ -38,12 +38,15 @@ def causal_stats(
     # value, so that a high level costs no digits.
     between = (count * mean.square()).cumsum(-1) - num * loc.square()
     scale = _std(within.cumsum(-1) + between.clamp(min=0), num)
+    # Where nothing is seen yet the first visible value lies ahead and must not be told.
+    loc = torch.where(num > 0, loc + origin[..., 0], 0.0)
     if min_observed:
         start = visible.flatten(2).cumsum(-1).view_as(visible) <= min_observed
         first_loc, first_scale = _stats_of(shifted, visible & start)
         few = num < min_observed
-        loc, scale = torch.where(few, first_loc, loc), torch.where(few, first_scale, scale)
-    return loc + origin[..., 0], scale
+        loc = torch.where(few, first_loc + origin[..., 0], loc)
+        scale = torch.where(few, first_scale, scale)
+    return loc, scale
 
 
 def standardise(
