@@ -47,7 +47,8 @@ def run(params: Params, root: Path) -> Summary:
     # Only here does the judge meet a network: torch is slow to import.
     from toto_core.inference import Forecaster  # noqa: PLC0415
 
-    forecaster = Forecaster.load(root / paths.CANDIDATE)
+    context_length = params.model.context_length
+    forecaster = Forecaster.load(root / paths.CANDIDATE, context_length=context_length)
     splits = Splits.load(root / paths.SPLITS)
 
     def predict(
@@ -61,9 +62,7 @@ def run(params: Params, root: Path) -> Summary:
             batch_size=params.evaluate.batch_size,
         )
 
-    return judge_forecaster(
-        predict, params.evaluate, root, context_length=forecaster.context_length
-    )
+    return judge_forecaster(predict, params.evaluate, root, context_length=context_length)
 
 
 def judge_forecaster(
@@ -92,10 +91,11 @@ def judge_forecaster(
     )
     seasons, facts = _facts(params, root, splits)
     facts, exclusions = _exclude(facts, forecasts)
-    if not facts.height:
-        reasons = "; ".join(sorted({str(row["reason"]) for row in exclusions})) or "no target"
+    if facts["held_out"].all():
+        reasons = "; ".join(sorted({str(row["reason"]) for row in exclusions})) or "all held out"
         raise DataError(
-            f"evaluate: 0 of {len(exclusions)} series can be judged, at least 1 is needed "
+            f"evaluate: 0 of {facts.height + len(exclusions)} series are neither held out nor "
+            f"left out, at least 1 that can be judged is needed "
             f"({reasons}); see split.num_test_origins and split.min_context"
         )
     losses = pl.concat(

@@ -288,7 +288,15 @@ def test_nothing_to_judge_says_why(tmp_path):
     write_project(tmp_path, names=("d",), constant=("flat",))
     splits = json.loads((tmp_path / paths.SPLITS).read_text())
     write_json(tmp_path / paths.SPLITS, splits | {"min_context": 9999, "folds": []})
-    with pytest.raises(DataError, match=r"0 of 2 series can be judged, .* enough past"):
+    with pytest.raises(DataError, match=r"0 of 2 series are neither .* enough past"):
+        judge(tmp_path)
+
+
+def test_held_out_series_alone_are_not_enough(tmp_path):
+    write_project(tmp_path, names=("d",))
+    splits = json.loads((tmp_path / paths.SPLITS).read_text())
+    write_json(tmp_path / paths.SPLITS, splits | {"held_out_items": ["d"], "folds": []})
+    with pytest.raises(DataError, match=r"0 of 1 series are neither held out .* \(all held out\)"):
         judge(tmp_path)
 
 
@@ -304,7 +312,8 @@ def test_the_stage_judges_a_network(tmp_path):
 
     write_folds(tmp_path, write_project(tmp_path))
     Toto2(for_context(SIZES["nano"], CONTEXT), seed=0).save_pretrained(tmp_path / paths.CANDIDATE)
-    params = PARAMS.model_copy(update={"evaluate": EVALUATE})
+    model = PARAMS.model.model_copy(update={"context_length": CONTEXT})
+    params = PARAMS.model_copy(update={"evaluate": EVALUATE, "model": model})
     summary = evaluate.run(params, tmp_path)
     assert summary.metrics["mase"] > 0
     forecasts = pl.read_parquet(tmp_path / paths.FORECASTS / "candidate.parquet")
