@@ -157,7 +157,7 @@ def test_judge_fails_missing_model_forecasts(value):
 
 def test_judge_counts_excluded_series_and_pairs():
     model, baseline = panel(0, skill=0.2)
-    verdict = judged(model, baseline, evaluation={"exclusions": ["a"]})
+    verdict = judged(model, baseline, evaluation={"exclusions": [{"held_out": False}]})
     assert check(verdict, "exclusions").found == "7.7 % left out, 1 series"
     assert verdict.outcome == INCONCLUSIVE
     table = losses(model, baseline).with_columns(

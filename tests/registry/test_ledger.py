@@ -37,9 +37,7 @@ def test_read_log_finds_a_removed_line(tmp_path):
         append_log(path, {"n": n})
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(lines[1:]))
-    with pytest.raises(
-        RegistryError, match=r"line 1 follows .* the line before it is 0{12}"
-    ):
+    with pytest.raises(RegistryError, match=r"line 1 follows .* the line before it is 0{12}"):
         read_log(path)
 
 

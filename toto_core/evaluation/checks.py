@@ -142,7 +142,10 @@ def cycles(splits: Mapping[str, object], evaluation: Mapping[str, object]) -> Ch
 def exclusions(rows: pl.DataFrame, panel: pl.DataFrame, evaluation: Mapping[str, object]) -> Check:
     """Ask whether practically all series and pairs could be judged."""
     listed = evaluation.get("exclusions")
-    num_listed = len(listed) if isinstance(listed, list | Mapping) else 0
+    num_listed = sum(
+        not (isinstance(series, Mapping) and series.get("held_out"))
+        for series in (listed if isinstance(listed, list) else ())
+    )
     num_series = rows.select("item_id", "variate").n_unique()
     num_judged = panel.select("item_id", "variate").n_unique()
     num_excluded = max(num_series - num_judged, num_listed)
@@ -179,7 +182,7 @@ def superiority(baseline: str, comparison: Comparison | None, params: RegisterPa
     return Check(
         name,
         PASS if proven else FAIL,
-        f"{found}, p = {p_value_text(test.p_value)}".replace("= <", "<"),
+        f"{found}, p {p_value_text(test.p_value)}",
         allowed,
         f"The gain over {over} is larger than chance explains."
         if proven

@@ -8,7 +8,7 @@ is tested at the full level; the number of candidates judged on the same period 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -90,10 +90,8 @@ def complete_panel(rows: pl.DataFrame) -> tuple[Check, pl.DataFrame]:
     silently nor filled with a baseline. A pair without a finite loss of a baseline is left out
     for all and counts as excluded.
     """
-    wide = rows.pivot(on="forecaster", index=list(CELL), values="sql").sort(CELL)
     names = (MODEL, *BASELINES)
-    absent = [pl.lit(None, pl.Float64).alias(n) for n in names if n not in wide.columns]
-    wide = wide.with_columns(absent)
+    wide = side_by_side(rows, index=CELL, forecasters=names)
     finite = {name: pl.col(name).is_finite().fill_null(value=False) for name in names}
     bad = wide.filter(~finite[MODEL])
     failed = bool(bad.height or not wide.height)
@@ -110,6 +108,16 @@ def complete_panel(rows: pl.DataFrame) -> tuple[Check, pl.DataFrame]:
     return check, wide.filter(pl.all_horizontal(finite.values()))
 
 
+def side_by_side(
+    rows: pl.DataFrame, *, index: Sequence[str], forecasters: Sequence[str]
+) -> pl.DataFrame:
+    """Return one float64 column of ``sql`` for each forecaster, null where it has no row."""
+    kept = rows.filter(pl.col("forecaster").is_in(list(forecasters)))
+    wide = kept.pivot(on="forecaster", index=list(index), values="sql").sort(index)
+    absent = [pl.lit(None).alias(name) for name in forecasters if name not in wide.columns]
+    return wide.with_columns(absent).with_columns(pl.col(*forecasters).cast(pl.Float64))
+
+
 def compare(
     panel: pl.DataFrame, baseline: str, *, overlap: int, attempt: int, params: RegisterParams
 ) -> Comparison:
@@ -121,7 +129,9 @@ def compare(
     margin_test = ewc_dm_test((1 - params.margin) * base - model, h=overlap, alternative="greater")
     bound = ewc_dm_test(d, h=overlap, alternative="greater").lower_bound()
     segments = np.array_split(np.arange(len(d)), NUM_FOLDS)
-    series = panel.group_by("item_id", "variate").agg(pl.col(MODEL, baseline).mean())
+    series = panel.group_by("item_id", "variate", maintain_order=True).agg(
+        pl.col(MODEL, baseline).mean()
+    )
     return Comparison(
         margin_test=margin_test,
         level=params.alpha / attempt / (2 if halved else 1),
@@ -150,7 +160,7 @@ def skill(model: float, baseline: float) -> float:
 
 
 def _worst_group(panel: pl.DataFrame, baseline: str) -> tuple[str, float] | None:
-    sums = panel.group_by("group").agg(
+    sums = panel.group_by("group", maintain_order=True).agg(
         pl.col("item_id").n_unique().alias("num_items"),
         pl.col(MODEL, baseline).cast(pl.Float64).sum(),
     )

@@ -72,10 +72,12 @@ def percent(share: float) -> str:
 
 
 def p_value_text(p_value: float) -> str:
-    """Return a p-value with four decimals, or that it is below them."""
+    """Return a p-value with four decimals, or that it is beyond them."""
     if math.isnan(p_value):
         return "unknown"
-    return "< 0.0001" if p_value < 1e-4 else f"{p_value:.4f}"
+    if p_value < 1e-4:
+        return "< 0.0001"
+    return "> 0.9999" if p_value > 1 - 1e-4 else f"{p_value:.4f}"
 
 
 def sentence(faults: Sequence[str]) -> str:

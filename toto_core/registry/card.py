@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from toto_core.evaluation.gate import CELL, skill
+from toto_core.evaluation.gate import CELL, side_by_side, skill
 from toto_core.evaluation.verdict import BASELINES, MODEL, TITLES, Verdict, p_value_text, percent
 from toto_core.registry.fingerprint import combined
 
@@ -92,13 +92,11 @@ def model_card(verdict: Verdict, evidence: Evidence, losses: pl.DataFrame) -> di
 
 def worst_series(losses: pl.DataFrame) -> list[dict[str, Any]]:
     """Return the series with the lowest skill against no change, the lowest first."""
+    rows = losses.filter(pl.col("source") == "candidate")
     panel = (
-        losses.filter(
-            (pl.col("source") == "candidate") & pl.col("forecaster").is_in([MODEL, "naive"])
-        )
-        .pivot(on="forecaster", index=[*CELL, "held_out"], values="sql")
-        .group_by("item_id", "variate", "held_out")
-        .agg(pl.col(MODEL, "naive").cast(pl.Float64).mean(), pl.len().alias("num_origins"))
+        side_by_side(rows, index=(*CELL, "held_out"), forecasters=(MODEL, "naive"))
+        .group_by("item_id", "variate", "held_out", maintain_order=True)
+        .agg(pl.col(MODEL, "naive").mean(), pl.len().alias("num_origins"))
     )
     rows = [
         {

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from toto_core.evaluation.gate import skill
+from toto_core.evaluation.gate import side_by_side, skill
 from toto_core.evaluation.verdict import MODEL
 from toto_core.report.fans import Fan, fan_rows
 from toto_core.report.figures import calibration, horizon, loss_curve, periods
@@ -113,14 +113,16 @@ def series_section(losses: pl.DataFrame) -> str:
 def _series(losses: pl.DataFrame) -> list[dict[str, Any]]:
     keys = ["item_id", "variate", "held_out"]
     of_candidate = losses.filter(pl.col("source") == "candidate")
-    means = (
-        of_candidate.group_by([*keys, "forecaster"])
-        .agg(pl.col("sql").cast(pl.Float64).mean())
-        .pivot(on="forecaster", index=keys, values="sql")
+    means = side_by_side(
+        of_candidate.group_by([*keys, "forecaster"], maintain_order=True).agg(
+            pl.col("sql").cast(pl.Float64).mean()
+        ),
+        index=keys,
+        forecasters=(MODEL, "naive", "seasonal_naive"),
     )
     covered = (
         of_candidate.filter(pl.col("forecaster") == MODEL)
-        .group_by(keys)
+        .group_by(keys, maintain_order=True)
         .agg(pl.col("cov80").cast(pl.Float64).mean())
     )
     rows = []

@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 import polars as pl
 
-from toto_core.evaluation.gate import CELL, skill
+from toto_core.evaluation.gate import CELL, side_by_side, skill
 from toto_core.evaluation.verdict import MODEL
 from toto_core.report.charts import Chart, padded, time_label, value_ticks
 from toto_core.report.markup import percent_text
@@ -39,14 +39,10 @@ def choose_fans(losses: pl.DataFrame, *, per_kind: int = PER_KIND) -> list[Fan]:
     Each series stands for itself once, at the origin whose own skill is the closest to that of
     the whole series, so that no lucky window makes a series look better than it is.
     """
-    panel = (
-        losses.filter(
-            (pl.col("source") == "candidate") & pl.col("forecaster").is_in([MODEL, "naive"])
-        )
-        .pivot(on="forecaster", index=[*CELL, "held_out"], values="sql")
-        .filter(pl.col(MODEL).is_finite() & pl.col("naive").is_finite() & (pl.col("naive") > 0))
-        .sort(CELL)
-    )
+    rows = losses.filter(pl.col("source") == "candidate")
+    panel = side_by_side(rows, index=(*CELL, "held_out"), forecasters=(MODEL, "naive"))
+    finite = pl.col(MODEL).is_finite() & pl.col("naive").is_finite()
+    panel = panel.filter(finite & (pl.col("naive") > 0))
     fans = []
     for (item_id, variate), rows in panel.group_by("item_id", "variate", maintain_order=True):
         whole = skill(float(rows[MODEL].sum()), float(rows["naive"].sum()))
@@ -119,7 +115,7 @@ def _figure(fan: Fan, forecasts: pl.DataFrame, history: pl.DataFrame) -> str:
     chart.line(times, quantiles[:, MEDIAN], "model")
     # The truth is one line through the origin.
     chart.line(np.concatenate([past_times, times]), np.concatenate([values, target]), "truth")
-    chart.y_ticks(value_ticks(*chart.y, count=3))
+    chart.y_ticks(value_ticks(*chart.y, count=4))
     span = float(times[-1]) - start
     ticks = [(t, time_label(t, span_us=span)) for t in (start, float(times[0]))]
     chart.x_ticks(ticks if len(past_times) else ticks[:1])

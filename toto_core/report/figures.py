@@ -76,7 +76,7 @@ def calibration(coverage: Json) -> str:
     if not pairs:
         return '<p class="note">No coverage was measured.</p>'
     levels, shares = np.array(pairs).T
-    chart = Chart(x=(0.0, 1.0), y=(0.0, 1.0), height=HEIGHT + 40)
+    chart = Chart(x=(0.0, 1.0), y=(0.0, 1.0), height=HEIGHT + 120)
     ticks = [(share, percent_text(share, digits=0)) for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
     chart.y_ticks(ticks)
     chart.x_ticks(ticks, edges=True)
@@ -91,7 +91,8 @@ def calibration(coverage: Json) -> str:
     )
     key = legend([("model", "the model"), ("ideal", "ideal")])
     title = "Share of the truth below each quantile, by level"
-    return figure(title, chart.svg(f"{title}. {note}"), note=note, key=key)
+    drawn = figure(title, chart.svg(f"{title}. {note}"), note=note, key=key)
+    return f'<div class="square">{drawn}</div>'
 
 
 def horizon(table: pl.DataFrame, *, freq: str) -> str:

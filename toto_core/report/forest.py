@@ -6,9 +6,9 @@ from html import escape
 
 from toto_core.evaluation.verdict import BASELINES, TITLES, p_value_text
 from toto_core.report.charts import value_ticks
-from toto_core.report.markup import Json, minus, number, percent_text, table
+from toto_core.report.markup import PERCENT, Json, minus, number, percent_text, table
 
-LOWEST = -1.0  # twice the baseline's loss; what is worse is drawn at the edge with an arrow
+LOWEST = -10.0  # eleven times the baseline's loss; what is worse is an arrow at the edge
 SETS = (
     (
         "candidate",
@@ -80,7 +80,9 @@ def _domain(rows: Sequence[Json]) -> tuple[float, float]:
 def _line(name: str, row: Json, low: float, high: float) -> str:
     skill, lower, upper = (number(row.get(key)) for key in ("skill", "lower", "upper"))
     better = "good" if lower > 0 else "bad" if upper < 0 else "open"
-    marks = f'<line class="zero" x1="{_at(0, low, high)}" x2="{_at(0, low, high)}" y1="0" y2="34"/>'
+    marks = (
+        f'<line class="zero" x1="{_at(0.0, low, high)}" x2="{_at(0.0, low, high)}" y1="0" y2="34"/>'
+    )
     if math.isfinite(lower) and math.isfinite(upper) and upper > low:
         marks += (
             f'<line class="interval {better}" x1="{_at(max(lower, low), low, high)}" '
@@ -93,9 +95,7 @@ def _line(name: str, row: Json, low: float, high: float) -> str:
     title = TITLES.get(name, name)
     p = p_value_text(number(row.get("p_value")))
     label = f"Skill against {title}: {percent_text(skill)}, interval {_interval(row)}, p {p}"
-    p = f"p {p}" if p.startswith("<") else f"p = {p}"
-    if p.endswith("unknown"):
-        p = "inconclusive"
+    p = "inconclusive" if p == "unknown" else f"p {p}"
     return (
         f'<div class="row"><span class="name">{escape(title)}</span>'
         f'<svg class="track" role="img" aria-label="{escape(label)}" height="34">{marks}</svg>'
@@ -121,7 +121,7 @@ def _interval(row: Json) -> str:
     lower, upper = number(row.get("lower")), number(row.get("upper"))
     if math.isnan(lower) or math.isnan(upper):
         return "no interval"
-    return f"{percent_text(lower)} to {percent_text(upper)}"
+    return f"{percent_text(lower).removesuffix(PERCENT)} to {percent_text(upper)}"
 
 
 def _at(value: float, low: float, high: float) -> str:

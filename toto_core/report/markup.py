@@ -1,6 +1,7 @@
 """Small pieces of HTML; every text that comes from data is escaped here."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 Json = Mapping[str, Any]
 MINUS = "\N{MINUS SIGN}"
 THIN_SPACE = "\N{THIN SPACE}"
+PERCENT = f"{THIN_SPACE}%"
 
 
 def number(value: object) -> float:
@@ -16,8 +18,8 @@ def number(value: object) -> float:
 
 
 def minus(text: str) -> str:
-    """Return a number's text with a real minus sign, and NaN as a word."""
-    return "unknown" if text.strip() == "nan" else text.replace("-", MINUS)
+    """Return a text with real minus signs before its numbers, and NaN as a word."""
+    return "unknown" if text.strip() == "nan" else re.sub(r"(?<![\w.-])-(?=\d)", MINUS, text)
 
 
 def percent_text(share: float, *, digits: int = 1) -> str:
@@ -29,7 +31,7 @@ def percent_text(share: float, *, digits: int = 1) -> str:
     text = f"{100 * share:,.{digits}f}"
     if not float(text.replace(",", "")):
         text = text.lstrip("-")
-    return f"{minus(text)}{THIN_SPACE}%"
+    return f"{minus(text)}{PERCENT}"
 
 
 def count_text(value: object) -> str:

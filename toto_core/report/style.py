@@ -50,7 +50,7 @@ section>header p{color:var(--soft);font-size:.95rem;max-width:36rem;margin-top:.
 .tick{fill:var(--soft);font:12px var(--sans)}
 .mid{text-anchor:middle}.last{text-anchor:end}.first{text-anchor:start}
 .forest{margin:.5rem 0 0}
-.forest .row{display:grid;grid-template-columns:8.5rem minmax(0,1fr) 18.2rem;gap:1.2rem;
+.forest .row{display:grid;grid-template-columns:8.5rem minmax(0,1fr) 19.5rem;gap:1.2rem;
 align-items:center}
 .forest .name{font-size:.96rem}
 .track{display:block;width:100%;overflow:visible}
@@ -59,7 +59,7 @@ align-items:center}
 .point.good{fill:var(--model)}.interval.good{stroke:var(--model)}
 .point.bad{fill:var(--naive)}.interval.bad{stroke:var(--naive)}
 .point.open{fill:var(--soft)}.interval.open{stroke:var(--soft)}
-.forest .value{display:grid;grid-template-columns:4.2rem 1fr auto;gap:.6rem;align-items:baseline;
+.forest .value{display:grid;grid-template-columns:4.9rem 1fr auto;gap:.6rem;align-items:baseline;
 font-size:.88rem;color:var(--soft);white-space:nowrap}
 .forest .value b{color:var(--ink);font-size:1rem;text-align:right}
 .axis .value{display:block;white-space:normal;line-height:1.3;font-size:.82rem}
@@ -90,6 +90,7 @@ figcaption{font-size:.95rem;margin-bottom:.5rem}
 .dot{fill:var(--model);stroke:var(--paper);stroke-width:1.5}
 .origin{stroke:var(--soft);stroke-width:1;opacity:.6}
 .mark{stroke:var(--model);stroke-width:1;stroke-dasharray:2 3}
+.square{max-width:440px}
 .legend{list-style:none;display:flex;flex-wrap:wrap;gap:.25rem 1.4rem;margin:0 0 .7rem;padding:0;
 font-size:.88rem;color:var(--soft)}
 .legend li{display:flex;align-items:center;gap:.5rem}

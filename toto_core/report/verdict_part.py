@@ -7,7 +7,7 @@ import polars as pl
 
 from toto_core.evaluation.verdict import FAIL, INCONCLUSIVE, MODEL, PASS, TITLES
 from toto_core.report.forest import forest, skill_table
-from toto_core.report.markup import Json, count_text, number, percent_text, section
+from toto_core.report.markup import Json, count_text, minus, number, percent_text, section
 
 BADGES = {PASS: ("pass", "\N{CHECK MARK}"), FAIL: ("fail", "\N{MULTIPLICATION X}")}
 UNSURE = ("unsure", "?")
@@ -115,7 +115,7 @@ def _check(check: Json) -> str:
     outcome = str(check["outcome"])
     css, sign = BADGES.get(outcome, UNSURE)
     name, found, allowed, reason = (
-        escape(str(check[key])) for key in ("name", "found", "allowed", "reason")
+        escape(minus(str(check[key]))) for key in ("name", "found", "allowed", "reason")
     )
     return (
         f'<li class="{css}"><span class="sign" role="img" aria-label="{escape(outcome)}">{sign}'

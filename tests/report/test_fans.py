@@ -1,0 +1,57 @@
+"""Which forecasts are shown."""
+
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+
+from toto_core.report.fans import choose_fans
+
+
+def losses(skills):
+    """One series for each list of skills, one origin for each skill."""
+    frames = []
+    for name, values in skills.items():
+        origins = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=n) for n in range(len(values))]
+        frames += [
+            pl.DataFrame(
+                {
+                    "item_id": name,
+                    "group": name,
+                    "variate": "x",
+                    "held_out": name == "s0",
+                    "origin": origins,
+                    "forecaster": forecaster,
+                    "source": "candidate",
+                    "sql": [1.0 - value if forecaster == "model" else 1.0 for value in values],
+                }
+            )
+            for forecaster in ("model", "naive")
+        ]
+    return pl.concat(frames)
+
+
+def test_choose_fans_ranks_series_by_skill():
+    fans = choose_fans(losses({f"s{n}": [n / 20] * 3 for n in range(15)}))
+    assert [fan.item_id for fan in fans if fan.kind == "Best"] == ["s14", "s13", "s12", "s11"]
+    assert [fan.item_id for fan in fans if fan.kind == "Typical"] == ["s9", "s8", "s7", "s6"]
+    assert [fan.item_id for fan in fans if fan.kind == "Worst"] == ["s3", "s2", "s1", "s0"]
+    assert [fan.held_out for fan in fans if fan.item_id == "s0"] == [True]
+
+
+def test_choose_fans_shows_a_series_where_it_is_as_good_as_usual():
+    (fan,) = choose_fans(losses({"only": [0.9, 0.1, -3.0, 0.12, 0.9]}))
+    assert fan.origin == datetime(2026, 1, 2, tzinfo=UTC)
+    assert round(fan.skill, 3) == -0.196
+
+
+def test_choose_fans_shows_no_series_twice():
+    for num_series in range(1, 14):
+        fans = choose_fans(losses({f"s{n:02d}": [n / 20] for n in range(num_series)}))
+        names = [fan.item_id for fan in fans]
+        assert len(set(names)) == len(names)
+        assert len(names) == min(12, num_series if num_series < 3 else num_series // 3 * 3)
+
+
+def test_choose_fans_without_a_usable_series_is_empty():
+    table = losses({"a": [0.1]}).with_columns(pl.lit(None, pl.Float64).alias("sql"))
+    assert choose_fans(table) == []

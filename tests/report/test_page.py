@@ -1,0 +1,160 @@
+"""The page as a whole: its order, its safety, its size and its bytes."""
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import polars as pl
+import pytest
+from contract_tree import NASTY
+
+from flows import register, report
+from toto_core.config import load_params
+
+PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
+VOID = {"meta", "br", "link", "img", "input", "hr"}
+
+
+class Outline(HTMLParser):
+    """Tags, attributes and headings; unclosed or crossed tags are recorded."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.crossed, self.tags, self.titles = [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.crossed.append(tag)
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] in ("h1", "h2"):
+            self.titles.append(data)
+
+
+@pytest.fixture(scope="module")
+def project(tree, tmp_path_factory):
+    root = Path(shutil.copytree(tree, tmp_path_factory.mktemp("page") / "project"))
+    register.run(PARAMS, root)
+    report.run(PARAMS, root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def html(project):
+    return (project / "reports/index.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def outline(html):
+    parser = Outline()
+    parser.feed(html)
+    return parser
+
+
+def test_page_opens_with_the_headline_and_keeps_the_order(outline, project):
+    headline = json.loads((project / "reports/metrics/evaluate.json").read_text())["headline"]
+    assert outline.titles == [
+        headline,
+        "Is it better?",
+        "The gate",
+        "How it learned",
+        "What it forecasts",
+        "Do the quantiles hold?",
+        "How far ahead?",
+        "Where it works, where it fails",
+        "What was set aside",
+        "The data",
+        "The record",
+        "Make it again",
+        "Limits",
+    ]
+
+
+def test_page_is_well_formed(outline):
+    assert outline.open == []
+    assert outline.crossed == []
+
+
+def test_page_asks_for_nothing_from_elsewhere(html, outline):
+    names = {tag for tag, _ in outline.tags}
+    assert not names & {"script", "link", "img", "iframe", "object", "embed", "base"}
+    assert not [a for _, attrs in outline.tags for a in attrs if a in ("src", "href", "onload")]
+    assert not re.search(r"url\(|@import|https?://", html)
+    assert len(html.encode()) < 1_000_000
+
+
+def test_page_escapes_names_and_values(html):
+    assert NASTY not in html
+    assert "<b>12</b>" not in html
+    assert "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt; &amp; co" in html
+
+
+def test_page_describes_each_chart_in_words(outline):
+    charts = [attrs for tag, attrs in outline.tags if tag == "svg" and attrs.get("role") == "img"]
+    assert len(charts) == 9 + 3 + 12 + 1  # skill, three curves, fans, periods
+    assert all(len(attrs["aria-label"]) > 20 for attrs in charts)
+    hidden = [attrs for tag, attrs in outline.tags if tag == "svg" and "role" not in attrs]
+    assert all("aria-hidden" in attrs or "track" in attrs.get("class", "") for attrs in hidden)
+
+
+def test_page_names_the_columns_and_rows_of_its_tables(outline):
+    scopes = [attrs.get("scope") for tag, attrs in outline.tags if tag == "th"]
+    assert set(scopes) == {"col", "row"}
+
+
+def test_page_shows_parameters_hashes_and_quarantine(html, project):
+    card = json.loads((project / "models/registry/card.json").read_text())
+    for text in (
+        card["snapshot"],
+        card["hashes"]["splits"],
+        "max_mask_rate",
+        "duplicate timestamp",
+    ):
+        assert text in html
+    assert "all 312 values are 0" in html
+
+
+def test_page_is_the_same_bytes_again(project, html):
+    report.run(PARAMS, project)
+    assert (project / "reports/index.html").read_text() == html
+
+
+def test_page_says_fail_and_lists_failed_checks_first(project, tmp_path):
+    root = Path(shutil.copytree(project, tmp_path / "p"))
+    path = root / "models/registry/verdict.json"
+    verdict = json.loads(path.read_text())
+    verdict["outcome"] = verdict["checks"][-1]["outcome"] = "FAIL"
+    verdict["headline"] = "WORSE than no change: its error is 6.1 times as large."
+    path.write_text(json.dumps(verdict))
+    report.run(PARAMS, root)
+    html = (root / "reports/index.html").read_text()
+    assert html.index("6.1 times") < html.index('class="badge fail"')
+    assert "1 of 18 checks failed: attempts. Nothing is promoted." in html
+    checks = html[html.index('<ul class="checks">') :]
+    assert checks.index("<b>Attempts</b>") < checks.index("<b>Complete forecasts</b>")
+
+
+def test_page_survives_a_model_that_nothing_is_known_of(project, tmp_path):
+    root = Path(shutil.copytree(project, tmp_path / "p"))
+    metrics = root / "reports/metrics"
+    for stage in ("evaluate", "train", "augment", "validate"):
+        (metrics / f"{stage}.json").write_text("{}")
+    losses = pl.read_parquet(root / "data/losses.parquet")
+    losses.head(0).write_parquet(root / "data/losses.parquet")
+    (root / "reports/plots/loss.csv").write_text("step,loss,val_loss\n")
+    (root / "reports/plots/horizon.csv").write_text("step,forecaster,mase\n")
+    for name in ("rows", "series"):
+        quarantine = root / f"data/quarantine/{name}.parquet"
+        pl.read_parquet(quarantine).head(0).write_parquet(quarantine)
+    report.run(PARAMS, root)
+    assert "Nothing was judged." in (root / "reports/index.html").read_text()
