@@ -149,6 +149,7 @@ class TrainParams(Section):
     noise_std: NonNegativeFloat
     time_mask_probability: Share
     validate_every: PositiveInt
+    validation_windows: PositiveInt
     patience: PositiveInt
     keep_best: PositiveInt
     checkpoint_interval_s: NonNegativeFloat

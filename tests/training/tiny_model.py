@@ -113,6 +113,7 @@ def make_settings(**changes):
         "noise_std": 0.0,
         "time_mask_probability": 0.0,
         "validate_every": 5,
+        "validation_windows": 8,
         "patience": 5,
         "keep_best": 2,
         "checkpoint_interval_s": 0.0,

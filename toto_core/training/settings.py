@@ -33,6 +33,7 @@ class TrainSettings:
     noise_std: float
     time_mask_probability: float
     validate_every: int
+    validation_windows: int
     patience: int
     keep_best: int
     checkpoint_interval_s: float

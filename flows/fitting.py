@@ -1,0 +1,138 @@
+"""
+Fit a model to the corpus: what ``train`` and each refit of ``crossval`` have in common.
+
+The state that a killed run goes on from lies in runs/<key>/, where the key is the hash of all
+that decides the result: the same key resumes, another one starts afresh.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows import paths
+from flows.progress import Track, shown
+from toto_core.config import ModelParams, Params
+from toto_core.data.corpus import ARRAYS_FILE, NAMES_FILE, VALUES_FILE, Corpus
+from toto_core.data.splits import Splits
+from toto_core.data.windows import TrainingWindows, validation_batches
+from toto_core.errors import ConfigError
+from toto_core.model import SIZES, ModelConfig, Toto2, for_context
+from toto_core.training.checkpoint import CheckpointStore, file_hash, run_key
+from toto_core.training.device import choose_device, choose_dtype
+from toto_core.training.loop import final_weights, train
+from toto_core.training.settings import TrainSettings
+from toto_core.training.state import TrainState
+
+
+@dataclass(frozen=True)
+class Fit:
+    """
+    A fitted model.
+
+    Attributes:
+        model: on its device, with the final weights.
+        state: the run at its end.
+        store: the run's scratch; remove it once the results are written.
+        data_hashes: SHA-256 of each file that was trained on, by name.
+    """
+
+    model: Toto2
+    state: TrainState
+    store: CheckpointStore
+    data_hashes: dict[str, str]
+
+
+def fit(
+    params: Params,
+    root: Path,
+    *,
+    name: str,
+    cutoff: str,
+    max_steps: int,
+    validated: bool,
+    track: Track,
+) -> Fit:
+    """
+    Train on everything before ``cutoff``, from where an earlier try was stopped.
+
+    Args:
+        name: of the run, for people.
+        cutoff: name of a cut-off of the corpus.
+        validated: whether the validation period chooses the weights and stops the run; else the
+            last averaged weights are final.
+        track: called with the numbers of a step and the step, now and then.
+
+    Raises:
+        ConfigError: if ``model.size`` is unknown.
+        DataError: if the corpus is broken or holds no window.
+        TrainingError, StoppedError, CheckpointError: see ``training.loop.train``.
+    """
+    config = model_config(params.model)
+    settings = dataclasses.replace(TrainSettings(**params.train.model_dump()), max_steps=max_steps)
+    corpus, splits = Corpus.open(root / paths.CORPUS), Splits.load(root / paths.SPLITS)
+    shape = {
+        "context_length": params.model.context_length,
+        "batch_size": settings.batch_size,
+        "num_variates": settings.num_variates,
+    }
+    windows = TrainingWindows(
+        corpus,
+        cutoff=cutoff,
+        seed=params.seed,
+        noise_std=settings.noise_std,
+        time_mask_probability=settings.time_mask_probability,
+        **shape,
+    )
+    validation = (
+        validation_batches(
+            corpus,
+            prediction_length=splits.prediction_length,
+            max_windows=settings.validation_windows,
+            **shape,
+        )
+        if validated
+        else []
+    )
+    data_hashes = hash_data(root)
+    decisive = params.model_dump(mode="json", include={"seed", "model", "train"})
+    decisive |= {"name": name, "cutoff": cutoff, "max_steps": max_steps, "data": data_hashes}
+    store = CheckpointStore(
+        root / paths.RUNS / run_key(decisive), interval_s=settings.checkpoint_interval_s
+    )
+    device = choose_device()
+    model = Toto2(config, seed=params.seed).to(device)
+    model.to_compute(choose_dtype(settings.precision, device))
+    with shown(name, max_steps=max_steps, every=settings.validate_every, track=track) as log:
+        state = train(
+            model,
+            windows,
+            validation,
+            settings,
+            seed=params.seed,
+            store=store,
+            device=device,
+            log=log,
+        )
+    model.load_state_dict(final_weights(state, store))
+    return Fit(model, state, store, data_hashes)
+
+
+def model_config(params: ModelParams) -> ModelConfig:
+    """
+    Look up the configuration of ``model.size`` for ``model.context_length``.
+
+    Raises:
+        ConfigError: if there is no such size.
+    """
+    if params.size not in SIZES:
+        raise ConfigError(
+            f"params.yaml: model.size = {params.size!r}, one of {', '.join(SIZES)}; "
+            "choose one of these"
+        )
+    return for_context(SIZES[params.size], params.context_length)
+
+
+def hash_data(root: Path) -> dict[str, str]:
+    """SHA-256 of each file of the corpus and of the splits, by name."""
+    files = [root / paths.CORPUS / name for name in (NAMES_FILE, ARRAYS_FILE, VALUES_FILE)]
+    return {path.name: file_hash(path) for path in [*files, root / paths.SPLITS]}

@@ -1,0 +1,138 @@
+"""
+Stage ``train``: data/corpus -> models/candidate and models/checkpoints.
+
+The candidate is trained on everything before T0 and chosen by its loss on [T0, T1).
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from flows import paths, tracking
+from flows.fitting import Fit, fit
+from flows.stage import Summary, run_stage
+from toto_core.config import Params
+from toto_core.data.corpus import TRAIN, Corpus
+from toto_core.data.splits import Splits
+from toto_core.data.tables import read_items
+from toto_core.errors import DataError
+from toto_core.files import write_json, writing
+from toto_core.model import QUANTILE_LEVELS
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def run(params: Params, root: Path) -> Summary:
+    """Train the candidate from ``root``/data/corpus."""
+    tracked = tracking.start("train", params.model_dump(include={"seed", "model", "train"}))
+    try:
+        fitted = fit(
+            params,
+            root,
+            name="train",
+            cutoff=TRAIN,
+            max_steps=params.train.max_steps,
+            validated=True,
+            track=tracked.log,
+        )
+        metrics = _metrics(fitted)
+        _write(params, root, fitted, metrics)
+        tracked.log_model(root / paths.CANDIDATE, "toto")
+    finally:
+        tracked.finish()
+    fitted.store.remove()
+    return Summary(text=_sentence(params, metrics), metrics=metrics)
+
+
+def last_training_time(root: Path) -> datetime:
+    """
+    Find the time of the newest real point that training could see.
+
+    It is read off the validated series at the limits that the corpus set, not off the cut-off,
+    so that it shows what was used.
+
+    Raises:
+        DataError: if the corpus and the validated series have no item in common.
+    """
+    corpus = Corpus.open(root / paths.CORPUS)
+    limits = corpus.limits_at(TRAIN)
+    real = {
+        corpus.item_id(n): int(limits[n])
+        for n in range(corpus.num_items)
+        if not corpus.is_synthetic[n]
+    }
+    newest_us = [
+        int(item.timestamps[limit - 1])
+        for item in read_items(root / paths.VALID)
+        if (limit := real.get(item.item_id, 0))
+    ]
+    if not newest_us:
+        raise DataError(
+            f"{root / paths.CORPUS}: items that {root / paths.VALID} holds too = 0 of "
+            f"{len(real)}, the same items are needed; run dvc repro"
+        )
+    return _EPOCH + timedelta(microseconds=max(newest_us))
+
+
+def _metrics(fitted: Fit) -> dict[str, float]:
+    state = fitted.state
+    best = state.kept[0]
+    return {
+        "best_step": best.step,
+        "steps": state.step,
+        "validation_loss": best.val_loss,
+        "train_loss": next(p.loss for p in reversed(state.curve) if p.split == "train"),
+        "points_seen": state.points,
+        "parameters": fitted.model.num_parameters(),
+    }
+
+
+def _write(params: Params, root: Path, fitted: Fit, metrics: Mapping[str, float]) -> None:
+    facts = _run_facts(params, root, fitted, metrics)
+    with writing(root / paths.CANDIDATE) as folder:
+        fitted.model.save_pretrained(folder)
+        write_json(folder / "run.json", facts)
+    with writing(root / paths.CHECKPOINTS) as folder:
+        for kept in fitted.state.kept:
+            fitted.model.load_state_dict(fitted.store.load_weights(kept.step))
+            fitted.model.save_pretrained(folder / f"step-{kept.step:06d}")
+    write_json(root / paths.METRICS / "train.json", metrics)
+    with writing(root / paths.PLOTS / "loss.csv") as path:
+        lines = [f"{point.step},{point.loss!r},{point.split}" for point in fitted.state.curve]
+        path.write_text("\n".join(["step,loss,split", *lines, ""]), encoding="utf-8")
+
+
+def _run_facts(
+    params: Params, root: Path, fitted: Fit, metrics: Mapping[str, float]
+) -> dict[str, object]:
+    """Gather what is known of how the candidate came about, the same for the same inputs."""
+    hashes = fitted.data_hashes
+    return {
+        **metrics,
+        "seed": params.seed,
+        "model": params.model.model_dump(),
+        "train": params.train.model_dump(),
+        "context_length": params.model.context_length,
+        "prediction_length": Splits.load(root / paths.SPLITS).prediction_length,
+        "quantile_levels": QUANTILE_LEVELS,
+        "compute_dtype": str(fitted.model.compute_dtype).removeprefix("torch."),
+        "corpus_sha256": {name: hashes[name] for name in hashes if name != paths.SPLITS.name},
+        "splits_sha256": hashes[paths.SPLITS.name],
+        "last_training_time": last_training_time(root).isoformat(),
+        "versions": {"torch": str(torch.__version__), "numpy": np.__version__},
+    }
+
+
+def _sentence(params: Params, metrics: Mapping[str, float]) -> str:
+    return (
+        f"{params.model.size} with {metrics['parameters']:,} parameters, "
+        f"{metrics['steps']:g} steps over {metrics['points_seen'] / 1e6:.1f}M points; "
+        f"validation loss {metrics['validation_loss']:.4f} at step {metrics['best_step']:g}"
+    )
+
+
+if __name__ == "__main__":
+    run_stage("train", run)
