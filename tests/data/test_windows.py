@@ -130,6 +130,19 @@ def test_batch_repeats_and_differs_from_step_to_step_and_seed_to_seed(mixed):
     assert not np.array_equal(first.target, other.target)
 
 
+def test_noise_and_masks_are_drawn_anew_at_each_step_and_by_seed(tmp_path):
+    corpus = corpus_of(tmp_path / "corpus", entry("a", np.ones((1, 300))))
+    drawn = [
+        windows(corpus, seed=seed, noise=0.1, mask=1.0).batch(step)
+        for seed, step in [(0, 0), (0, 1), (1, 0)]
+    ]
+    for first, second in [(0, 1), (0, 2), (1, 2)]:
+        both = drawn[first].target_mask & drawn[second].target_mask
+        same = drawn[first].target == drawn[second].target
+        assert same[both].mean() < 0.01
+        assert not np.array_equal(drawn[first].target_mask, drawn[second].target_mask)
+
+
 def test_slots_of_one_item_are_one_window_of_it(mixed):
     source = windows(mixed, cutoff="validation")
     names = list(mixed.item_ids)

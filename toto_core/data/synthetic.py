@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float32, Float64
 
-_STREAM: Final = 3
+_STREAM: Final = 4  # apart from the streams of data.windows and of training
 
 # Seasons that calendars make, in steps, shortest first: days and weeks at 1 hour, 30, 15 and 5
 # minutes, hours at 1 minute and 10 seconds, weeks and years of days and business days, months of
