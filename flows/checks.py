@@ -29,7 +29,7 @@ def check_project(root: Path) -> Params:
         faults.append(str(error))
     stages = {}
     try:
-        stages = _load_stages(root)
+        stages = load_stages(root)
     except ConfigError as error:
         faults.append(str(error))
     if stages:
@@ -53,8 +53,13 @@ def _set_up_faults(root: Path) -> Iterator[str]:
         yield "project: no git repository, DVC needs one; run `git init`"
 
 
-def _load_stages(root: Path) -> dict[str, Mapping[str, Any]]:
-    """Return the stages of dvc.yaml with every matrix spread out, by DVC's names for them."""
+def load_stages(root: Path) -> dict[str, Mapping[str, Any]]:
+    """
+    Return the stages of dvc.yaml with every matrix spread out, by DVC's names for them.
+
+    Raises:
+        ConfigError: there is no dvc.yaml, or no stage in it.
+    """
     try:
         text = (root / PIPELINE).read_text(encoding="utf-8")
         value = yaml.safe_load(text)
@@ -88,8 +93,8 @@ def _fill(value: Any, item: Mapping[str, object]) -> Any:  # noqa: ANN401 - a YA
     return value
 
 
-def _entries(stage: Mapping[str, Any], kind: str) -> list[str]:
-    """Return the paths or sections of a list whose entries may be mappings with options."""
+def entries(stage: Mapping[str, Any], kind: str) -> list[str]:
+    """Return the paths or sections that a stage lists under ``kind``, without their options."""
     return [
         key
         for entry in stage.get(kind) or []
@@ -102,10 +107,10 @@ def _dependency_faults(root: Path, stages: Mapping[str, Mapping[str, Any]]) -> I
         out
         for stage in stages.values()
         for kind in ("outs", "metrics", "plots")
-        for out in _entries(stage, kind)
+        for out in entries(stage, kind)
     }
     for name, stage in stages.items():
-        for dep in _entries(stage, "deps"):
+        for dep in entries(stage, "deps"):
             below = any(dep.startswith(f"{out}/") for out in made)
             if dep not in made and not below and not (root / dep).exists():
                 yield (
@@ -116,7 +121,7 @@ def _dependency_faults(root: Path, stages: Mapping[str, Mapping[str, Any]]) -> I
 
 def _section_faults(stages: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     sections = {field.alias or name for name, field in Params.model_fields.items()}
-    used = {key.split(".")[0] for stage in stages.values() for key in _entries(stage, "params")}
+    used = {key.split(".")[0] for stage in stages.values() for key in entries(stage, "params")}
     for section in sorted(sections - used):
         yield (
             f"{PIPELINE}: params.yaml's section {section} = used by no stage, each section by at "
@@ -139,7 +144,7 @@ def _fold_faults(stages: Mapping[str, Mapping[str, Any]], params: Params) -> Ite
             f"{params.split.num_folds}; change one of the two"
         )
     forecasts = {out for name in stages for out in _fold_outs(name, stages[name])}
-    read = {dep for dep in _entries(stages.get("evaluate", {}), "deps") if "/fold-" in dep}
+    read = {dep for dep in entries(stages.get("evaluate", {}), "deps") if "/fold-" in dep}
     if folds == expected and forecasts != read:
         yield (
             f"{PIPELINE}: stages.evaluate.deps = {', '.join(sorted(read)) or 'no fold'}, "
@@ -148,4 +153,4 @@ def _fold_faults(stages: Mapping[str, Mapping[str, Any]], params: Params) -> Ite
 
 
 def _fold_outs(name: str, stage: Mapping[str, Any]) -> list[str]:
-    return _entries(stage, "outs") if name.startswith("crossval@") else []
+    return entries(stage, "outs") if name.startswith("crossval@") else []

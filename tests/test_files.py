@@ -1,0 +1,91 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from toto_core.files import write_json, writing
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_writing_puts_the_file_in_place_at_the_end(tmp_path: Path) -> None:
+    target = tmp_path / "new/folder/file"
+    with writing(target) as temporary:
+        temporary.write_text("text")
+        assert temporary.parent == target.parent
+        assert not target.exists()
+    assert target.read_text() == "text"
+    assert names(target.parent) == ["file"]
+
+
+def test_writing_that_fails_keeps_what_was_there(tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    target.write_text("good")
+
+    def fail() -> None:
+        with writing(target) as temporary:
+            temporary.write_text("half")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        fail()
+    assert target.read_text() == "good"
+    assert names(tmp_path) == ["file"]
+
+
+def test_writing_replaces_a_folder_as_a_whole(tmp_path: Path) -> None:
+    target = tmp_path / "folder"
+    target.mkdir()
+    (target / "old").write_text("old")
+    with writing(target) as temporary:
+        (temporary / "deep").mkdir(parents=True)
+        (temporary / "deep/new").write_text("new")
+    assert names(target) == ["deep"]
+    assert (target / "deep/new").read_text() == "new"
+
+
+def test_writing_a_folder_that_fails_keeps_the_old_one(tmp_path: Path) -> None:
+    target = tmp_path / "folder"
+    target.mkdir()
+    (target / "old").write_text("old")
+
+    def fail() -> None:
+        with writing(target) as temporary:
+            temporary.mkdir()
+            (temporary / "new").write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert names(tmp_path) == ["folder"]
+    assert names(target) == ["old"]
+
+
+def test_writing_clears_what_a_killed_process_of_the_same_id_left(tmp_path: Path) -> None:
+    left = tmp_path / f".file.{os.getpid()}.tmp"
+    left.mkdir()
+    (left / "half").write_text("half")
+    with writing(tmp_path / "file") as temporary:
+        assert temporary == left
+        temporary.write_text("whole")
+    assert names(tmp_path) == ["file"]
+
+
+def test_json_has_sorted_keys_and_no_number_that_json_lacks(tmp_path: Path) -> None:
+    target = tmp_path / "value.json"
+    write_json(target, {"b": float("nan"), "a": (1.5, float("inf"), {"z": "\u00e9", 2: None})})
+    assert json.loads(target.read_text(encoding="utf-8")) == {
+        "a": [1.5, None, {"2": None, "z": "\u00e9"}],
+        "b": None,
+    }
+    assert target.read_text(encoding="utf-8").startswith('{\n  "a": [\n    1.5,\n')
+    assert target.read_text(encoding="utf-8").endswith("}\n")
+
+
+def test_json_of_equal_values_has_equal_bytes(tmp_path: Path) -> None:
+    write_json(tmp_path / "one", {"x": 1, "y": [0.1 + 0.2]})
+    write_json(tmp_path / "two", {"y": [0.1 + 0.2], "x": 1})
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
