@@ -1,6 +1,8 @@
 """
 Rows per second and peak memory of validation, from Parquet to Parquet.
 
+Processor time is printed beside wall time: on a busy machine only the former means anything.
+
 python -m benchmarks.validate [--rows 10000000] [--shard-rows 2000000] [--faults 0.001]
 """
 
@@ -34,7 +36,9 @@ def main() -> None:
     print(
         f"{options.rows:,} rows, shards of {options.shard_rows:,}, {pl.thread_pool_size()} threads"
     )
-    print(f"{'case':<28}{'million rows/s':>16}{'peak memory, MiB':>18}{'quarantined':>14}")
+    print(
+        f"{'case':<28}{'million rows/s':>16}{'CPU s':>8}{'peak memory, MiB':>18}{'quarantined':>14}"
+    )
     bounds = {name: (-1e6, 1e6) for name in VARIATES}
     bars = OhlcColumns(open="cpu", high="latency", low="memory", close="requests")
     for name, faults, changes in (
@@ -64,14 +68,14 @@ def _measure(name: str, root: Path, params: Params) -> None:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    start = time.perf_counter()
+    start, start_cpu = time.perf_counter(), time.process_time()
     summary = validate.run(params, root)
-    elapsed_s = time.perf_counter() - start
+    elapsed_s, cpu_s = time.perf_counter() - start, time.process_time() - start_cpu
     done.set()
     watcher.join()
     rows = summary.metrics["rows_in"]
     print(
-        f"{name:<28}{rows / elapsed_s / 1e6:>16.1f}{peak[0] / 2**20:>18.0f}"
+        f"{name:<28}{rows / elapsed_s / 1e6:>16.1f}{cpu_s:>8.2f}{peak[0] / 2**20:>18.0f}"
         f"{summary.metrics['rows_quarantined']:>14,.0f}"
     )
 

@@ -280,6 +280,7 @@ def test_series_left_empty_by_row_rules_is_too_short():
         ("a", "cpu", 0, "too_short", "0 points, at least 4", 0.0)
     ]
     assert checked.counts.rule_rows == {"infinite_value": 5}
+    assert checked.counts.rule_series == {"infinite_value": 1, "too_short": 1}
 
 
 def test_quarantined_variate_leaves_the_others_of_its_item():
@@ -356,6 +357,13 @@ def test_contradicting_bar_is_quarantined_with_all_variates(columns, reason):
     assert set(checked.quarantined_rows["reason"]) == {reason}
     assert checked.counts.rule_rows == {"ohlc_contradiction": 5}
     assert np.isnan(values_of(checked, "volume")[1])
+
+
+def test_contradicting_bar_does_not_touch_other_items():
+    bad = bar(5, low=[1, 9, 1, 1, 1])
+    good = [frame.with_columns(item_id=pl.lit("b")) for frame in bar(5)]
+    checked = check(*bad, *good, ohlc=OHLC)
+    assert checked.quarantined_rows["item_id"].unique().to_list() == ["a"]
 
 
 def test_bars_are_not_checked_unless_asked_for():
@@ -479,6 +487,26 @@ def test_fewer_samples_than_a_skipped_hour_has_are_duplicates(count):
     assert checked.counts.rule_rows == {"duplicate_timestamp": count - 1}
 
 
+def test_samples_that_do_not_fill_the_gap_before_them_are_duplicates():
+    minutes = [*range(0, 101, 5), *[180] * 12, *range(185, 240, 5)]
+    checked = check(rows(range(len(minutes)), minutes=minutes), freq="5min")
+    assert checked.counts.repairs["renumber_dst"] == 0
+    assert checked.counts.rule_rows == {"duplicate_timestamp": 11}
+
+
+def test_equal_stamps_are_duplicates_where_the_next_is_off_the_grid():
+    minutes = [*range(4, 120, 5), *[180] * 12, 182, *range(189, 260, 5)]
+    checked = check(rows(range(len(minutes)), minutes=minutes), freq="5min", max_irregular_share=1)
+    assert checked.counts.repairs["renumber_dst"] == 0
+
+
+def test_skipped_hour_is_not_sought_across_series():
+    a = rows(range(24), minutes=range(4, 120, 5))
+    minutes = [*[180] * 12, *range(184, 260, 5)]
+    checked = check(a, rows(range(len(minutes)), minutes=minutes, variate="memory"), freq="5min")
+    assert checked.counts.repairs["renumber_dst"] == 0
+
+
 def test_repetitions_after_a_gap_that_no_clock_skips_are_duplicates():
     minutes = [0, 1, 2, 3, 4, 5, 11, 11, 11, 11, 11, 11, 12, 13, 14, 15]
     checked = check(rows(range(len(minutes)), minutes=minutes))
@@ -538,6 +566,14 @@ def test_months_that_nobody_observed_are_filled():
     assert_same(values_of(checked), [1, 2, np.nan, 3, 4])
     dates = checked.rows["timestamp"].dt.date().cast(pl.String).to_list()
     assert dates == ["2024-01-31", "2024-02-29", "2024-03-01", "2024-04-30", "2024-05-31"]
+
+
+def test_gap_takes_the_time_at_which_others_observed_that_month():
+    a = rows([1, 2, 3, 4], times=days("2024-01-31", "2024-02-29", "2024-04-30", "2024-05-31"))
+    b = rows([1, 2, 3, 4], times=days("2024-02-29", "2024-03-31", "2024-04-30", "2024-05-31"))
+    checked = check(a, b.with_columns(item_id=pl.lit("b")), freq="1M")
+    dates = checked.rows.filter(item_id="a")["timestamp"].dt.date().cast(pl.String).to_list()
+    assert dates == ["2024-01-31", "2024-02-29", "2024-03-31", "2024-04-30", "2024-05-31"]
 
 
 def test_local_midnights_across_daylight_saving_time_share_a_daily_grid():

@@ -154,7 +154,7 @@ def renumber_dst(rows: pl.DataFrame, series: pl.DataFrame) -> pl.DataFrame:
 
     Such a run follows a gap that its k samples fill exactly, as long as what clocks skip
     (``SKIPPED_US``; the sample due at the end itself may be among them), and the next stamp is on
-    the grid after them. The samples get the cells of the gap in their order.
+    the grid. The samples get the cells of the gap in their order.
 
     Args:
         rows: as ``locate`` returns them, equal stamps in the order in which they were recorded.
@@ -218,7 +218,6 @@ def _skipped_hours(
         is_on_grid,
         is_skip,
         gap // interval == count,
-        pl.col("cell_after") > pl.col("cell_before") + count,
     )
 
 
