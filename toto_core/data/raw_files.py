@@ -10,17 +10,20 @@ import csv
 import glob
 import gzip
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import BufferedIOBase
 from itertools import groupby
 from pathlib import Path
-from typing import IO, Final, Literal
+from typing import Any, Final, Literal
 
 import polars as pl
 from polars.exceptions import PolarsError
 
 from toto_core.errors import DataError
 
+# pl.Schema is a mapping of this type, but its annotation breaks the runtime type checks of tests.
+Schema = Mapping[str, Any]
 Kind = Literal["csv", "parquet", "ipc", "ipc_stream", "jsonl"]
 
 _EXTENSIONS: Final[dict[str, Kind]] = {
@@ -76,7 +79,7 @@ class RawFile:
     item: str
     kind: Kind
     separator: str
-    schema: pl.Schema
+    schema: Schema
 
 
 def find_files(patterns: Sequence[str], root: Path) -> list[Path]:
@@ -248,7 +251,7 @@ def _look_at_one(path: Path, root: Path) -> RawFile:
     return RawFile(path, name, item, kind, separator, schema)
 
 
-def _typed_schema(path: Path, name: str, kind: Kind) -> pl.Schema:
+def _typed_schema(path: Path, name: str, kind: Kind) -> Schema:
     try:
         if kind == "parquet":
             scan = pl.scan_parquet(path, glob=False)
@@ -267,7 +270,7 @@ def _typed_schema(path: Path, name: str, kind: Kind) -> pl.Schema:
     return schema
 
 
-def _csv_schema(path: Path, name: str) -> tuple[str, pl.Schema]:
+def _csv_schema(path: Path, name: str) -> tuple[str, Schema]:
     lines = _head_lines(path, name)
     separator = max(_SEPARATORS, key=lambda mark: len(_fields(lines[0], mark)))
     columns = _fields(lines[0], separator)
@@ -350,7 +353,7 @@ def _starts_with(path: Path, magic: bytes) -> bool:
         return handle.read(len(magic)) == magic
 
 
-def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
+def _open(path: Path) -> BufferedIOBase:
     if path.suffix == ".gz":
         return gzip.open(path)
     if path.suffix == ".bz2":

@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float32, Int, Int64, UInt32
+from jaxtyping import Float32, Int64, UInt32
 
 from toto_core.data.frequency import Frequency, infer_freqs
 from toto_core.data.shards import (
@@ -272,7 +272,7 @@ class Spool:
     def _items_table(
         self,
         series: pl.DataFrame,
-        by_name: Int[np.ndarray, " I"],
+        by_name: UInt32[np.ndarray, " I"],
         *,
         freq: Frequency | None,
         group_pattern: str | None,
