@@ -137,9 +137,9 @@ def test_stage_names_every_section_of_the_parameters_that_it_reads(name: str) ->
         ),
         pytest.param(
             "dvc.yaml",
-            "params: [register]",
-            "params: [seed]",
-            "dvc.yaml: params.yaml's section register = used by no stage, each section by at least "
+            ", crossval, evaluate]",
+            ", evaluate]",
+            "dvc.yaml: params.yaml's section crossval = used by no stage, each section by at least "
             "one; name it under params of the stage that reads it",
             id="a section that no stage reads",
         ),

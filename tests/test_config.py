@@ -1,0 +1,183 @@
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from toto_core.config import Params, load_params
+from toto_core.errors import ConfigError
+
+ROOT = Path(__file__).parents[1]
+VALUES: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+Write = Callable[[dict[str, Any]], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    """Write values, keyed by dotted path, over those of the repository's params.yaml."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(changes: dict[str, Any]) -> Path:
+        values = copy.deepcopy(VALUES)
+        for path, value in changes.items():
+            *folders, name = path.split(".")
+            section = values
+            for folder in folders:
+                section = section[folder]
+            if value is ...:
+                del section[name]
+            else:
+                section[name] = value
+        Path("params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+        return Path("params.yaml")
+
+    return write
+
+
+def message(path: Path) -> str:
+    with pytest.raises(ConfigError) as info:
+        load_params(path)
+    assert info.value.exit_code == 2
+    return str(info.value)
+
+
+def test_params_of_the_repository_are_read_as_written() -> None:
+    params = load_params(ROOT / "params.yaml")
+    assert params.model_dump(by_alias=True, mode="json") == VALUES
+
+
+def test_params_cannot_be_changed() -> None:
+    params = load_params(ROOT / "params.yaml")
+    with pytest.raises(ValidationError, match="frozen"):
+        params.train.lr = 1.0  # type: ignore[misc]
+
+
+def leaves(model: type[Params]) -> list[str]:
+    found = []
+    for name, field in model.model_fields.items():
+        annotation = field.annotation
+        key = field.alias or name
+        if isinstance(annotation, type) and hasattr(annotation, "model_fields"):
+            found += [f"{key}.{leaf}" for leaf in leaves(annotation)]
+        else:
+            found.append(key)
+    return found
+
+
+@pytest.mark.parametrize("key", leaves(Params))
+def test_every_parameter_must_be_given(write: Write, key: str) -> None:
+    expected = f"params.yaml: {key} is missing, it must be given; add it"
+    assert message(write({key: ...})) == expected
+
+
+@pytest.mark.parametrize("section", ["", *(key for key, part in VALUES.items() if key != "seed")])
+def test_unknown_keys_are_refused_in_every_section(write: Write, section: str) -> None:
+    key = f"{section}.num_fold" if section else "num_fold"
+    assert message(write({key: 3})) == (
+        f"params.yaml: {key} is unknown, no such key exists; remove it or mend its name"
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [
+        ("seed", -1, "input should be greater than or equal to 0"),
+        ("ingest.source", "file", "input should be 'demo' or 'files'"),
+        (
+            "ingest.layout",
+            "tall",
+            "input should be 'auto', 'long', 'wide', 'per_file' or 'gluonts'",
+        ),
+        ("ingest.demo.num_services", 0, "input should be greater than 0"),
+        ("validate.max_quarantined", 2, "input should be less than or equal to 1"),
+        ("validate.min_length", 0, "input should be greater than 0"),
+        ("validate.drop_last", -1, "input should be greater than or equal to 0"),
+        ("split.prediction_length", 0, "input should be greater than 0"),
+        ("split.held_out_share", 1.0, "input should be less than 1"),
+        ("split.num_folds", 0, "input should be greater than 0"),
+        ("augment.synthetic_share", 1.5, "input should be less than or equal to 1"),
+        ("augment.families.intermittent", -1.0, "input should be greater than or equal to 0"),
+        ("model.context_length", 500, "input should be a multiple of 32"),
+        ("model.context_length", 32, "input should be greater than or equal to 64"),
+        ("train.lr", 0.0, "input should be greater than 0"),
+        ("train.beta2", 1.0, "input should be less than 1"),
+        ("train.precision", "half", "input should be 'auto', 'float32' or 'bfloat16'"),
+        ("train.max_steps", 1.5, "input should be a valid integer, got a number with a fractional"),
+        ("crossval.max_steps", "many", "input should be a valid integer, unable to parse string"),
+        ("evaluate.seasonality", 0, "input should be greater than 0"),
+        ("register.alpha", 0.5, "input should be less than 0.5"),
+        ("register.min_fold_wins", 6, "input should be less than or equal to 5"),
+        ("register.max_coverage_error", 0, "input should be greater than 0"),
+    ],
+)
+def test_value_outside_its_range_is_told_with_key_and_range(
+    write: Write, key: str, value: object, allowed: str
+) -> None:
+    told = message(write({key: value}))
+    assert told.startswith(f"params.yaml: {key} = {value!r}, {allowed}")
+    assert told.endswith("; change it")
+    assert "\n" not in told
+
+
+@pytest.mark.parametrize("value", [float("nan"), -1.0])
+@pytest.mark.parametrize("key", ["train.lr", "train.weight_decay", "augment.synthetic_share"])
+def test_number_that_is_not_one_is_refused(write: Write, key: str, value: float) -> None:
+    assert message(write({key: value})).startswith(f"params.yaml: {key} = {value!r}, input should")
+
+
+def test_files_need_paths(write: Write) -> None:
+    assert "at least one path where source is files; name your files" in message(
+        write({"ingest.source": "files", "ingest.paths": []})
+    )
+
+
+def test_time_stamp_needs_a_zone(write: Write) -> None:
+    told = message(write({"split.test_end": "2024-01-01 00:00:00"}))
+    assert "split.test_end = '2024-01-01 00:00:00', input should have timezone info" in told
+
+
+def test_all_faults_of_a_file_are_told_together(write: Write) -> None:
+    told = message(
+        write({"seed": "x", "train.lr": -1, "split.num_folds": ..., "model.sise": "nano"})
+    )
+    assert sorted(line.split(" ")[1] for line in told.splitlines()) == [
+        "model.sise",
+        "seed",
+        "split.num_folds",
+        "train.lr",
+    ]
+
+
+@pytest.mark.parametrize("text", ["1e-3", "1.e-3", ".1e-2", "1E-3", "0.001"])
+def test_number_is_the_one_that_dvc_reads(write: Write, text: str) -> None:
+    path = write({"train.lr": "LR"})
+    path.write_text(path.read_text(encoding="utf-8").replace("LR", text), encoding="utf-8")
+    assert load_params(path).train.lr == pytest.approx(0.001)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "params.yaml: NoneType, a mapping of sections is needed"),
+        (b"- seed\n", "params.yaml: list, a mapping of sections is needed"),
+        (b"seed: [\n", "params.yaml: while parsing a flow node"),
+        (b"\xff\xfe\x00seed", "params.yaml: 'utf-8' codec can't decode byte 0xff in position 0"),
+    ],
+    ids=["empty", "list", "torn", "binary"],
+)
+def test_file_that_is_no_mapping_is_told_in_one_line(
+    write: Write, content: bytes, expected: str
+) -> None:
+    path = write({})
+    path.write_bytes(content)
+    told = message(path)
+    assert told.startswith(expected)
+    assert "\n" not in told
+
+
+def test_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    assert message(path) == f"{path}: not found, a file is needed; run from the project's root"
