@@ -45,6 +45,6 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "make: $(PYTHON) -m venv failed, the \
 	  venv module is needed; install it (Debian and Ubuntu: python3-venv)" >&2; exit 1; }
 	@echo "make: installing the locked versions into $(VENV), some minutes the first time"
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check \
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile \
 	  --constraint constraints.txt --editable '.[dev]'
 	@touch $@

@@ -12,7 +12,9 @@ from flows.api import accepts_connections
 from flows.terminal import one_line, warn
 
 _PROJECT = "toto-pipeline"
-_INIT_TIMEOUT_S = 20
+_FOLDER = Path("wandb")
+_INIT_TIMEOUT_S = 20.0
+_FINISH_TIMEOUT_S = 300.0  # a model is uploaded by then; what is left, `wandb sync` sends
 _CONNECT_TIMEOUT_S = 2.0
 _HOST = "https://api.wandb.ai"
 
@@ -116,12 +118,15 @@ class _WandbRun:
 
 
 def _init(stage: str, config: Mapping[str, object], mode: str) -> object:
+    if not os.environ.get("WANDB_MODE"):
+        os.environ.pop("WANDB_MODE", None)  # empty means unset; wandb would refuse it
     os.environ.setdefault("WANDB_SILENT", "true")
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    for kind in ("DATA", "CACHE"):  # staged models too stay in the project, out of the home
+        os.environ.setdefault(f"WANDB_{kind}_DIR", str(_FOLDER.resolve() / kind.lower()))
     import wandb  # noqa: PLC0415 - half a second to import
 
     logging.getLogger("wandb").setLevel(logging.CRITICAL)
-    timeout_s = float(os.environ.get("WANDB_INIT_TIMEOUT", _INIT_TIMEOUT_S))
     return wandb.init(
         project=os.environ.get("WANDB_PROJECT", _PROJECT),
         job_type=stage,
@@ -131,7 +136,8 @@ def _init(stage: str, config: Mapping[str, object], mode: str) -> object:
         settings=wandb.Settings(
             silent=True,
             console="off",
-            init_timeout=timeout_s,
+            init_timeout=float(os.environ.get("WANDB_INIT_TIMEOUT", _INIT_TIMEOUT_S)),
+            finish_timeout=float(os.environ.get("WANDB_FINISH_TIMEOUT", _FINISH_TIMEOUT_S)),
             disable_git=True,
             x_disable_stats=True,
         ),
