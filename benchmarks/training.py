@@ -1,0 +1,169 @@
+"""
+Where the time of a training step goes: medians of each part, with windows drawn from a corpus.
+
+python benchmarks/training.py --sizes nano 1m --dtypes bfloat16 float32
+python benchmarks/training.py --rates nano     (the learning rate of every parameter)
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from toto_core.config import load_params
+from toto_core.data.corpus import TARGET, Corpus, Entry, write_corpus
+from toto_core.data.windows import TrainingWindows
+from toto_core.model import SIZES, Toto2, for_context
+from toto_core.optim.groups import parameter_rates, rate_table
+from toto_core.training.device import choose_device
+from toto_core.training.loop import draw
+from toto_core.training.settings import TrainSettings
+from toto_core.training.state import TrainState
+from toto_core.training.step import clip_gradients, gradient_norm, loss_sum, training_micro_batch
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+PARTS = ("windows", "masks", "forward", "backward", "clip", "optimiser", "average")
+_WARM_UP = 3  # steps that are not counted
+
+
+def main() -> None:
+    """Print one row for each size and dtype."""
+    arguments = parse()
+    if arguments.rates:
+        print(rate_table(parameter_rates(Toto2(SIZES[arguments.rates]))))
+        return
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    settings = TrainSettings(
+        **load_params(Path("params.yaml")).train.model_dump()
+        | {"batch_size": arguments.batch, "num_variates": arguments.num_variates}
+    )
+    print(f"torch {torch.__version__}, {choose_device()}, {torch.get_num_threads()} threads, ms")
+    print(f"| size | dtype | {' | '.join(PARTS)} | step | points/s |")
+    print("|---" * (len(PARTS) + 4) + "|")
+    with tempfile.TemporaryDirectory() as folder:
+        windows = noise_windows(Path(folder) / "corpus", settings, arguments.context)
+        for size in arguments.sizes:
+            for dtype in arguments.dtypes:
+                print(row(size, dtype, windows, settings, arguments), flush=True)
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", nargs="+", default=["nano", "1m"], choices=list(SIZES))
+    parser.add_argument("--dtypes", nargs="+", default=list(DTYPES), choices=list(DTYPES))
+    parser.add_argument("--threads", type=int, default=0, help="0: as torch decides")
+    parser.add_argument("--batch", type=int, default=16, help="rows")
+    parser.add_argument("--num-variates", type=int, default=4)
+    parser.add_argument("--context", type=int, default=512, help="steps")
+    parser.add_argument("--repeats", type=int, default=30)
+    parser.add_argument("--rates", choices=list(SIZES), help="print the rates of this size instead")
+    return parser.parse_args()
+
+
+def noise_windows(folder: Path, settings: TrainSettings, context: int) -> TrainingWindows:
+    """Write a corpus of 64 random walks of four variates and open windows on it."""
+    rng = np.random.default_rng(0)
+    entries = (
+        Entry(
+            item_id=f"item-{n}",
+            group="g",
+            freq="1h",
+            source="noise",
+            values=rng.standard_normal((4, 4096)).cumsum(1).astype(np.float32),
+            roles=np.full(4, TARGET, np.int8),
+            limits=np.array([4096]),
+            validation_positions=np.zeros(0, np.int64),
+            is_synthetic=False,
+        )
+        for n in range(64)
+    )
+    write_corpus(
+        folder,
+        entries,
+        cutoffs=["train"],
+        num_validation_origins=0,
+        synthetic_share=0.0,
+        size_exponent=0.5,
+    )
+    return TrainingWindows(
+        Corpus.open(folder),
+        cutoff="train",
+        context_length=context,
+        batch_size=settings.batch_size,
+        num_variates=settings.num_variates,
+        seed=0,
+        noise_std=settings.noise_std,
+        time_mask_probability=settings.time_mask_probability,
+    )
+
+
+def row(
+    size: str,
+    dtype: str,
+    windows: TrainingWindows,
+    settings: TrainSettings,
+    arguments: argparse.Namespace,
+) -> str:
+    """Time the parts of a step of one size in one dtype."""
+    device = choose_device()
+    config = for_context(SIZES[size], arguments.context)
+    model = Toto2(config).to(device).to_compute(DTYPES[dtype])
+    state = TrainState.start(model, settings)
+    draw(windows, model, settings, step=0, seed=0, device=device)  # sets the number of tokens
+    seconds: dict[str, list[float]] = {part: [] for part in PARTS}
+    for step in range(_WARM_UP + arguments.repeats):
+        one_step(state, windows, step, device, lambda part, s: seconds[part].append(s))
+    counted = [seconds[part][_WARM_UP:] for part in PARTS]
+    medians = [statistics.median(values) for values in counted]
+    total = statistics.median(map(sum, zip(*counted, strict=True)))
+    points = settings.batch_size * settings.num_variates * arguments.context
+    cells = " | ".join(f"{1e3 * s:.2f}" for s in [*medians, total])
+    return f"| {size} | {dtype} | {cells} | {points / total:,.0f} |"
+
+
+def one_step(
+    state: TrainState,
+    windows: TrainingWindows,
+    step: int,
+    device: torch.device,
+    note: Callable[[str, float], None],
+) -> None:
+    """Take a step as the loop does, noting the seconds of each part."""
+    settings, parameters = state.settings, list(state.model.parameters())
+
+    def timed(part: str, action: Callable[[], Any]) -> Any:  # noqa: ANN401
+        start_s = time.perf_counter()
+        result = action()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        note(part, time.perf_counter() - start_s)
+        return result
+
+    batch = timed("windows", lambda: windows.batch(step))
+    micro_batch = timed(
+        "masks",
+        lambda: training_micro_batch(batch, settings, patch_size=32, seed=(0, step), device=device),
+    )
+    total_weight = float(micro_batch.weight.sum())
+    loss = timed("forward", lambda: loss_sum(state.model, micro_batch) / total_weight)
+    timed("backward", (loss * settings.loss_scale).backward)
+    timed(
+        "clip",
+        lambda: clip_gradients(
+            parameters, norm=gradient_norm(parameters), max_norm=settings.max_grad_norm
+        ),
+    )
+    timed("optimiser", lambda: (state.optimiser.step(), state.optimiser.zero_grad()))
+    timed("average", lambda: state.average.update(step))
+
+
+if __name__ == "__main__":
+    main()
