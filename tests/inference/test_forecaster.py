@@ -23,6 +23,21 @@ def test_predict_equals_forecast_of_the_network(forecaster, walk):
     np.testing.assert_allclose(found, expected[:, 0].transpose(0, 1).numpy(), **CLOSE)
 
 
+def test_predict_guards_short_series_as_the_published_scores_do(forecaster, walk):
+    context = walk(1, 40)
+    target = torch.zeros(1, 1, 64)
+    target[..., 24:] = torch.from_numpy(context)
+    mask = torch.arange(64).expand(1, 1, 64) >= 24
+    context[:, :4] = np.nan
+    mask[..., 24:28] = False  # four values in the first of two patches
+    ids = torch.zeros(1, 1, dtype=torch.int64)
+    plain = forecaster.model.forecast(target, mask, ids, 8)
+    guarded = forecaster.model.forecast(target, mask, ids, 8, min_observed=8, max_deviation=1e4)
+    found = forecaster.predict([context], 8)[0]
+    np.testing.assert_array_equal(found, guarded[:, 0].transpose(0, 1).numpy())
+    assert not torch.equal(plain, guarded)
+
+
 def test_predict_keeps_the_shape_and_order_of_its_contexts(forecaster, walk):
     contexts = [walk(50), walk(3, 70), walk(40, seed=1), walk(1, 64), walk(50, seed=2)]
     found = forecaster.predict(contexts, 20)
