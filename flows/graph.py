@@ -22,7 +22,7 @@ from flows.stage import LAST_ERROR, read_last_error
 from toto_core.errors import EXIT_FAILED, ConfigError, TotoError
 
 _STATUS_WITHIN_S = 600.0
-_GRACE_S = 10.0
+_GRACE_S = 30.0  # training leaves its state behind in this time
 # What DVC says around a stage's own lines.
 _DVC_CHATTER = (
     "Running stage ",
@@ -225,7 +225,7 @@ def _stop(process: "subprocess.Popen[str]") -> None:
     for signal_, wait_s in ((signal.SIGINT, _GRACE_S), (signal.SIGKILL, _GRACE_S)):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal_)
-        with suppress(subprocess.TimeoutExpired):
+        with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):  # a second Ctrl-C: no grace
             process.wait(wait_s)
             return
 

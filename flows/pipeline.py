@@ -28,6 +28,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact  #
 from prefect.cache_policies import NO_CACHE  # noqa: E402
 from prefect.client.schemas.objects import State  # noqa: E402
 from prefect.context import TaskRunContext  # noqa: E402
+from prefect.exceptions import TerminationSignal  # noqa: E402
 from prefect.runtime import deployment  # noqa: E402
 from prefect.states import Completed, Failed  # noqa: E402
 
@@ -69,6 +70,8 @@ def walk_observed(root: Path) -> dict[str, Outcome]:
     try:
         with tags("dvc"):
             result = pipeline(return_state=True).result(raise_on_failure=False)
+    except TerminationSignal:  # what Prefect makes of SIGTERM
+        raise KeyboardInterrupt from None
     except Exception as error:
         result = RuntimeError(one_line(error))
     if isinstance(result, TotoError):

@@ -10,7 +10,7 @@ from flows import paths
 from flows.api import find_api, prepare_prefect
 from flows.checks import check_project
 from flows.graph import Node, Outcome, StageFailedError, Work, walk
-from flows.stage import SAID_PLAIN
+from flows.stage import SAID_PLAIN, sigterm_interrupts
 from flows.terminal import say, warn
 from toto_core.errors import EXIT_INTERRUPTED, EXIT_OK, TotoError
 
@@ -28,9 +28,10 @@ def run_command(root: Path, walk_observed: Walk | None = None) -> int:
     is a result.
     """
     try:
-        check_project(root)
-        began = time.monotonic()
-        outcomes = _walk(root, walk_observed)
+        with sigterm_interrupts():
+            check_project(root)
+            began = time.monotonic()
+            outcomes = _walk(root, walk_observed)
     except StageFailedError as error:  # the stage itself has said why
         return error.code
     except TotoError as error:

@@ -57,7 +57,7 @@ class Once:
         """Run the body if it has not run yet; return what it returned or raise what it raised."""
         if self._summary is None and self.error is None:
             try:
-                with _sigterm_interrupts():
+                with sigterm_interrupts():
                     self._summary = self._body()
             except BaseException as error:
                 self.error = error
@@ -78,7 +78,7 @@ def run_stage(name: str, body: Callable[[Params, Path], Summary]) -> None:
     """
     log_to_terminal()
     try:
-        with _sigterm_interrupts():
+        with sigterm_interrupts():
             summary = _run(name, Once(lambda: body(load_params(paths.PARAMS), Path())))
     except Exception as error:
         code, message = describe(name, error)
@@ -168,7 +168,7 @@ def read_last_error(root: Path) -> tuple[int, str] | None:
 
 
 @contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
+def sigterm_interrupts() -> Iterator[None]:
     """Let SIGTERM do what Ctrl-C does, so that a body needs to handle one of them only."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
