@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import polars as pl
+import torch
 
 from flows import paths
 from flows.fitting import fit
@@ -39,7 +40,9 @@ def run(params: Params, root: Path, *, fold: int) -> Summary:
         validated=False,
         track=lambda values, step: None,
     )
-    forecaster = Forecaster(fitted.model, context_length=params.model.context_length)
+    # As the candidate is judged: what differs between the two is what they were trained on.
+    model = fitted.model.to_compute(torch.float32)
+    forecaster = Forecaster(model, context_length=params.model.context_length)
     forecasts = backtest(
         read_items(root / paths.VALID),
         segment.origins_us,

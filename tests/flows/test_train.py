@@ -1,0 +1,214 @@
+"""The train stage: what it writes, that it repeats, resumes and says what is wrong."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from small_corpus import small_params, write_project
+
+from flows import train
+from flows.fitting import hash_data, model_config
+from toto_core.data.corpus import Corpus
+from toto_core.errors import ConfigError, DataError, TrainingError
+from toto_core.model import Toto2, for_context
+from toto_core.training.checkpoint import file_hash
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    root = tmp_path_factory.mktemp("prepared") / "project"
+    write_project(root)
+    return root
+
+
+@pytest.fixture
+def project(prepared, tmp_path):
+    return shutil.copytree(prepared, tmp_path / "project")
+
+
+@pytest.fixture(scope="module")
+def trained(prepared, tmp_path_factory):
+    """A project after the stage has run; not to be changed."""
+    root = shutil.copytree(prepared, tmp_path_factory.mktemp("trained") / "project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WANDB_MODE", "disabled")
+        torch.set_num_threads(1)
+        return root, train.run(small_params(), root)
+
+
+def outputs(root):
+    """Hash of every file that the stage writes."""
+    files = [
+        path
+        for folder in ("models", "reports/plots")
+        for path in sorted((root / folder).rglob("*"))
+        if path.is_file()
+    ]
+    files.append(root / "reports/metrics/train.json")
+    return {str(path.relative_to(root)): file_hash(path) for path in files}
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+def test_candidate_loads_and_is_the_best_checkpoint(trained):
+    root, _ = trained
+    metrics = read(root / "reports/metrics/train.json")
+    model = Toto2.from_pretrained(root / "models/candidate")
+    params = small_params()
+    assert model.config == for_context(model_config(params.model), 96)
+    best = root / f"models/checkpoints/step-{metrics['best_step']:06d}/model.safetensors"
+    assert best.read_bytes() == (root / "models/candidate/model.safetensors").read_bytes()
+    assert len(list((root / "models/checkpoints").iterdir())) == 2
+
+
+def test_metrics_and_curve_say_the_same(trained):
+    root, summary = trained
+    metrics = read(root / "reports/metrics/train.json")
+    assert metrics == dict(summary.metrics)
+    assert metrics["steps"] == 6
+    assert (
+        metrics["parameters"] == Toto2.from_pretrained(root / "models/candidate").num_parameters()
+    )
+    with (root / "reports/plots/loss.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    validation = {int(r["step"]): float(r["loss"]) for r in rows if r["split"] == "validation"}
+    assert list(validation) == [2, 4, 6]
+    assert (
+        validation[metrics["best_step"]] == metrics["validation_loss"] == min(validation.values())
+    )
+    losses = [float(r["loss"]) for r in rows if r["split"] == "train"]
+    assert len(losses) == 6
+    assert losses[-1] == metrics["train_loss"]
+    assert 0 < metrics["points_seen"] <= 6 * 4 * 2 * 96
+
+
+def test_run_facts_name_data_and_the_time_training_ended(trained):
+    root, _ = trained
+    facts = read(root / "models/candidate/run.json")
+    splits = read(root / "data/splits.json")
+    assert facts["splits_sha256"] == file_hash(root / "data/splits.json")
+    assert facts["corpus_sha256"]["values.f32"] == file_hash(root / "data/corpus/values.f32")
+    assert facts["prediction_length"] == splits["prediction_length"]
+    assert facts["context_length"] == 96
+    hour_before = np.datetime64(splits["validation_start"][:19]) - np.timedelta64(1, "h")
+    assert np.datetime64(facts["last_training_time"][:19]) == hour_before
+    assert facts["train"]["max_steps"] == 6
+    assert facts["quantile_levels"] == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
+
+
+def test_success_leaves_no_scratch(trained):
+    root, _ = trained
+    assert list((root / "runs").iterdir()) == []
+
+
+def test_second_run_writes_the_same_bytes(trained, project):
+    root, _ = trained
+    train.run(small_params(), project)
+    assert outputs(project) == outputs(root)
+
+
+def run_and_kill(project, params):
+    """SIGKILL ``python -m flows.train`` as soon as it has a checkpoint."""
+    values = params.model_dump(mode="json", by_alias=True)
+    (project / "params.yaml").write_text(yaml.safe_dump(values))
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "TOTO_PREFECT": "off"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "flows.train"],
+        cwd=project,
+        env=environment | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        while process.poll() is None and not list(project.glob("runs/*/state-*")):
+            pass
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_killed_stage_resumes_to_the_same_bytes_and_other_params_start_afresh(
+    trained, project, caplog
+):
+    root, _ = trained
+    caplog.set_level("INFO", logger="flows")
+    run_and_kill(project, small_params())
+    assert not (project / "models").exists()
+    assert len(list(project.glob("runs/*/state-*"))) >= 1
+
+    train.run(small_params(train={"lr": 0.1}), project)
+    assert not any("goes on" in message for message in caplog.messages)
+    assert outputs(project) != outputs(root)
+
+    caplog.clear()
+    train.run(small_params(), project)
+    assert caplog.messages[0].startswith("train: goes on from step ")
+    assert outputs(project) == outputs(root)
+    assert list((project / "runs").iterdir()) == []
+
+
+def test_progress_is_a_line_for_each_validation(project, caplog):
+    with caplog.at_level("INFO", logger="flows.progress"):
+        train.run(small_params(), project)
+    assert len(caplog.messages) == 3
+    assert re.fullmatch(
+        r"train: step 2/6, loss \d\.\d{4}, validation \d\.\d{4}, \d+\.\d\dM points/s, \d+ s left",
+        caplog.messages[0],
+    )
+
+
+def test_unknown_size_names_the_known_ones(project):
+    with pytest.raises(
+        ConfigError,
+        match=r"^params.yaml: model.size = 'huge', one of nano, 1m, 4m, .*; choose one of these$",
+    ):
+        train.run(small_params(model={"size": "huge"}), project)
+
+
+def test_corpus_without_a_window_is_one_line(project):
+    corpus = Corpus.open(project / "data/corpus")
+    with np.load(project / "data/corpus/index.npz") as stored:
+        arrays = {key: stored[key] for key in stored.files}
+    arrays["limits"] = np.zeros_like(corpus.limits)
+    np.savez(project / "data/corpus/index.npz", **arrays)
+    with pytest.raises(DataError, match=r"corpus: usable items before the cut-off train = 0 of 7"):
+        train.run(small_params(), project)
+    assert not (project / "models").exists()
+
+
+def test_infinite_loss_leaves_no_candidate(project):
+    with pytest.raises(TrainingError, match=r"^train: step \d: (loss|gradient norm) = (nan|inf), "):
+        train.run(small_params(train={"loss_scale": 1e38, "max_steps": 3}), project)
+    assert not (project / "models").exists()
+
+
+def test_data_hash_changes_with_every_file(project):
+    before = hash_data(project)
+    path = project / "data/corpus/values.f32"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(bytes(content))
+    after = hash_data(project)
+    assert {name for name in before if before[name] != after[name]} == {"values.f32"}
+    assert set(before) == {"index.json", "index.npz", "values.f32", "splits.json"}
