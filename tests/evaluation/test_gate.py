@@ -301,6 +301,40 @@ def test_judge_without_any_loss_is_no_pass():
     assert verdict.outcome == FAIL
 
 
+def test_judge_asks_for_more_than_the_margin():
+    model, baseline = panel(0, skill=0.005, noise=0.002)
+    verdict = judged(model, baseline)
+    assert check(verdict, "better than no change").outcome == FAIL
+    assert check(judged(model, baseline, margin=0.0), "better than no change").outcome == PASS
+
+
+def test_judge_asks_for_a_lower_bound_above_zero():
+    model, baseline = panel(0, skill=0.03, noise=0.02)
+    model *= np.random.default_rng([1, 3]).permutation(np.repeat([0.3, 1.7], 32))
+    found = check(judged(model, baseline), "size of the gain over no change")
+    assert found.outcome == FAIL
+    assert found.reason == "The gain may be nothing."
+
+
+def test_judge_asks_for_two_seasonal_cycles():
+    verdict = judged(*panel(0, skill=0.2), evaluation={"seasonality": {"1h": 24, "1D": 24 * 33}})
+    found = check(verdict, "seasonal cycles")
+    assert (found.outcome, found.found) == (INCONCLUSIVE, "1.9 cycles of 792 steps")
+    assert check(judged(*panel(0, skill=0.2)), "seasonal cycles").outcome == PASS
+
+
+def test_judge_refuses_splits_whose_validation_follows_the_test():
+    late = (T1 + timedelta(days=1)).isoformat()
+    verdict = judged(*panel(0, skill=0.2), splits={"validation_start": late})
+    assert check(verdict, "provenance").reason == "Validation starts after the test does."
+
+
+def test_judge_is_inconclusive_with_few_degrees_of_freedom():
+    verdict = judged(*panel(0, skill=0.2), splits={"overlap": 8})
+    assert "4 degrees of freedom" in check(verdict, "origins").reason
+    assert verdict.outcome == INCONCLUSIVE
+
+
 def test_claims_name_the_weakest_baseline():
     skill = {
         "held_out": {"naive": {"skill": 0.2, "lower": 0.1}, "drift": {"skill": 0.1, "lower": -0.1}}

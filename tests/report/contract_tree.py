@@ -280,6 +280,7 @@ def _write_metrics(root, forecasts, losses, splits):
                 "constant": {"rows": 312, "series": 1},
                 "duplicate_timestamp": {"rows": 1, "series": 0},
                 "not_finite": {"rows": 1, "series": 0},
+                "too_short": {"rows": 0, "series": 0},
                 "unparsable_timestamp": {"rows": 1, "series": 0},
             },
             "repairs": {"snapped_to_grid": 12},

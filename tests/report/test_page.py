@@ -122,6 +122,7 @@ def test_page_shows_parameters_hashes_and_quarantine(html, project):
     ):
         assert text in html
     assert "all 312 values are 0" in html
+    assert "too short" not in html
 
 
 def test_page_is_the_same_bytes_again(project, html):

@@ -146,7 +146,8 @@ def quarantine_section(validate: Json, rows: pl.DataFrame, series: pl.DataFrame)
         f"{count_text(validate.get('rows_repaired', 0))} rows were repaired. All of it lies in "
         "<code>data/quarantine</code>."
     )
-    counts = sorted(rules.items(), key=lambda rule: (-number(rule[1].get("rows")), rule[0]))
+    hit = {n: c for n, c in rules.items() if any(number(c.get(k)) > 0 for k in ("rows", "series"))}
+    counts = sorted(hit.items(), key=lambda rule: (-number(rule[1].get("rows")), rule[0]))
     body = '<p class="note">Every row and every series passed.</p>'
     if counts:
         body = table(
@@ -162,7 +163,7 @@ def quarantine_section(validate: Json, rows: pl.DataFrame, series: pl.DataFrame)
         head = ("series", "rule", "reason", "found")
         listed = table(head, examples, caption="Examples")
         body += f"<details><summary>Examples with their reasons</summary>{listed}</details>"
-    repairs = validate.get("repairs") or {}
+    repairs = {n: c for n, c in (validate.get("repairs") or {}).items() if number(c) > 0}
     if repairs:
         head = ("repair", "rows")
         body += table(

@@ -8,6 +8,7 @@ from typing import Any
 
 Json = Mapping[str, Any]
 MINUS = "\N{MINUS SIGN}"
+NARROW_COLUMNS = 3  # up to this many a table need not span the page
 THIN_SPACE = "\N{THIN SPACE}"
 PERCENT = f"{THIN_SPACE}%"
 
@@ -61,8 +62,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]], *, caption: str
         )
         body += "</tr>"
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
+    narrow = " narrow" if len(head) <= NARROW_COLUMNS else ""
+    label = escape(caption or head[0])
     return (
-        f'<div class="scroll" tabindex="0" role="group" aria-label="{escape(caption or head[0])}">'
+        f'<div class="scroll{narrow}" tabindex="0" role="group" aria-label="{label}">'
         f"<table>{title}<thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 

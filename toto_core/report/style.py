@@ -105,6 +105,7 @@ font-size:.78rem}
 .scroll{overflow-x:auto;margin:0 0 1.6rem}
 .scroll:focus-visible,summary:focus-visible{outline:2px solid var(--model);outline-offset:3px}
 table{border-collapse:collapse;width:100%;font-size:.92rem}
+.narrow table{max-width:38rem}
 caption{text-align:left;font:600 1.05rem var(--serif);padding-bottom:.4rem}
 th,td{padding:.42rem 1.1rem .42rem 0;text-align:left;vertical-align:top;
 border-bottom:1px solid var(--line)}
