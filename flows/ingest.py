@@ -33,17 +33,17 @@ def _demo(params: IngestParams, seed: int, directory: Path) -> IngestReport:
     fleet = simulate_fleet(
         num_services=params.demo.num_services,
         num_days=params.demo.num_days,
-        freq=_freq("ingest.demo.freq", params.demo.freq),
+        freq=_freq("ingest.demo", params.demo.freq),
         seed=seed,
     )
     return write_series(directory, fleet.rows, fleet.items)
 
 
-def _freq(key: str, text: str) -> Frequency:
+def _freq(section: str, text: str) -> Frequency:
     try:
         return parse_freq(text)
     except ValueError as error:
-        raise ConfigError(f"params.yaml: {key}: {error}") from None
+        raise ConfigError(f"params.yaml: {section}.{error}") from None
 
 
 def _metrics(report: IngestReport) -> dict[str, object]:

@@ -111,12 +111,12 @@ def test_one_day_above_twelve_decides_the_order(dates, expected):
 
 
 def test_order_that_nothing_decides_is_refused():
-    with pytest.raises(DataError, match="x.csv: time = '01/02/2024', a date that can be read in"):
+    with pytest.raises(DataError, match=r"x.csv: time = '01/02/2024', a date that can be read in"):
         read(["05/05/2024", "01/02/2024"])
 
 
 def test_column_without_any_time_is_refused():
-    with pytest.raises(DataError, match="x.csv: time = 'checkout', a time stamp is needed"):
+    with pytest.raises(DataError, match=r"x.csv: time = 'checkout', a time stamp is needed"):
         read(["checkout", "search"])
 
 

@@ -73,10 +73,6 @@ class _Clock:
     def days(self) -> Float64[np.ndarray, " T"]:
         return (self.times - START_US) / DAY_US
 
-    def steps(self, days: float) -> int:
-        """Whole steps of a duration in days, at least one."""
-        return max(1, round(days / self.step_days))
-
 
 def simulate_fleet(*, num_services: int, num_days: int, freq: Frequency, seed: int) -> Fleet:
     """
@@ -152,7 +148,7 @@ def _shared_shocks(clock: _Clock, seed: int) -> Float64[np.ndarray, " T"]:
         0.0, 0.4, len(clock.times)
     )
     return _decaying(events, 0.5 ** (clock.step_days / 0.6)) + _ar(
-        rng, clock, half_life_days=4, std=0.06
+        rng, clock, half_life_days=4.0, std=0.06
     )
 
 
@@ -188,10 +184,10 @@ def _level(rng: np.random.Generator, clock: _Clock) -> Float64[np.ndarray, " T"]
     """Logarithm of the level: growth, drift, deployments, incidents and heavy-tailed noise."""
     size = len(clock.times)
     growth_T = rng.normal(0.2, 0.25) * clock.days / 365
-    drift_T = _ar(rng, clock, half_life_days=10, std=0.12)
-    deployments_T = np.cumsum(_rare(rng, clock, every_days=45) * rng.normal(0, 0.15, size))
+    drift_T = _ar(rng, clock, half_life_days=10.0, std=0.12)
+    deployments_T = np.cumsum(_rare(rng, clock, every_days=45.0) * rng.normal(0, 0.15, size))
     drops_T = _decaying(
-        _rare(rng, clock, every_days=40) * rng.uniform(-1.5, -0.5, size),
+        _rare(rng, clock, every_days=40.0) * rng.uniform(-1.5, -0.5, size),
         0.5 ** (clock.step_days / 0.08),
     )
     quick_T = _ar(rng, clock, half_life_days=0.1, std=0.05)
@@ -214,7 +210,7 @@ def _batch_requests(
         running_T &= clock.days % 7 < 5
     stray_T = rng.random(len(clock.times)) < 0.02
     size_T = rng.uniform(300, 2000) * np.exp(
-        _ar(rng, clock, half_life_days=6, std=0.25) + rng.normal(0, 0.25, len(clock.times))
+        _ar(rng, clock, half_life_days=6.0, std=0.25) + rng.normal(0, 0.25, len(clock.times))
     )
     return np.where(running_T, size_T, np.where(stray_T, 0.1 * size_T, 0.0))
 
@@ -230,13 +226,15 @@ def _resources(
     load_T /= rng.uniform(1.1, 1.6) * np.quantile(load_T, 0.98) + 1e-9
     busy_T = np.tanh(1.2 * load_T) / np.tanh(1.2)
     cpu_T = rng.uniform(3, 10) + rng.uniform(45, 75) * busy_T
-    cpu_T = cpu_T * np.exp(rng.normal(0, 0.06, size)) + _ar(rng, clock, half_life_days=2, std=1.5)
+    cpu_T = cpu_T * np.exp(rng.normal(0, 0.06, size)) + _ar(rng, clock, half_life_days=2.0, std=1.5)
     incidents_T = _decaying(
-        _rare(rng, clock, every_days=25) * rng.pareto(2.5, size), 0.5 ** (clock.step_days / 0.08)
+        _rare(rng, clock, every_days=25.0) * rng.pareto(2.5, size), 0.5 ** (clock.step_days / 0.08)
     )
     queue_T = 1 + 0.6 * load_T / (1.15 - np.minimum(load_T, 1.0))
     latency_T = rng.uniform(20, 120) * queue_T * (1 + incidents_T)
-    latency_T *= np.exp(rng.standard_t(5, size) * 0.07 + _ar(rng, clock, half_life_days=5, std=0.1))
+    latency_T *= np.exp(
+        rng.standard_t(5, size) * 0.07 + _ar(rng, clock, half_life_days=5.0, std=0.1)
+    )
     return np.stack(
         [
             np.clip(cpu_T, 0.0, 100.0).round(3),

@@ -1,0 +1,113 @@
+"""
+Rows per second and peak memory of ingest, alone and with validation, for two sizes of input.
+
+Each case runs in a process of its own. Processor time is printed beside wall time: on a busy
+machine only the former means anything. Memory is flat if it is alike for both sizes.
+
+python -m benchmarks.ingest [--millions 10 40] [--steps 10000] [--cases parquet csv ...]
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from flows import ingest, validate
+from toto_core.config import load_params
+
+CASES = ("parquet", "parquet shuffled", "csv", "csv.gz", "parquet + validate", "csv + validate")
+START_US = 1_700_000_000_000_000
+INTERVAL_US = 60_000_000
+ITEMS_PER_FILE = 200
+
+
+def main() -> None:
+    """Print one row for each case and size."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--millions", type=int, nargs="+", default=[10, 40], help="of rows")
+    parser.add_argument("--steps", type=int, default=10_000, help="points of each series")
+    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=CASES)
+    parser.add_argument("--child", nargs=2, metavar=("CASE", "ROOT"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        print(json.dumps(measure(options.child[0], Path(options.child[1]))))
+        return
+    print("| case | rows | wall, s | processor, s | rows/s (wall) | peak memory, MiB |")
+    print("|---|---|---|---|---|---|")
+    for case in options.cases:
+        for millions in options.millions:
+            print(row(case, millions * 1_000_000, options.steps), flush=True)
+
+
+def row(case: str, num_rows: int, steps: int) -> str:
+    """One line of the table: the case on freshly written files."""
+    with tempfile.TemporaryDirectory() as folder:
+        file_case = case.removesuffix(" + validate")
+        write_raw(Path(folder) / "raw", file_case, num_rows=num_rows, steps=steps)
+        command = [sys.executable, "-m", "benchmarks.ingest", "--child", case, folder]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    rate = found["rows"] / found["wall_s"] / 1e6
+    return (
+        f"| {case} | {found['rows']:,} | {found['wall_s']:.1f} | {found['processor_s']:.1f} "
+        f"| {rate:.2f} M | {found['memory_mib']:.0f} |"
+    )
+
+
+def write_raw(folder: Path, case: str, *, num_rows: int, steps: int) -> None:
+    """Write long files, each of some items; shuffled ones hold all items in the order of time."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    num_items = num_rows // steps
+    for number, first in enumerate(range(0, num_items, ITEMS_PER_FILE)):
+        count = min(ITEMS_PER_FILE, num_items - first)
+        times = START_US + np.arange(steps, dtype=np.int64) * INTERVAL_US
+        table = pl.DataFrame(
+            {
+                "item_id": np.repeat([f"service-{first + i:06d}" for i in range(count)], steps),
+                "timestamp": np.tile(times, count),
+                "target": rng.normal(100, 10, count * steps).round(3),
+            }
+        ).with_columns(pl.col("timestamp").cast(pl.Datetime("us")))
+        if case == "parquet shuffled":
+            table = table.sample(fraction=1, shuffle=True, seed=number)
+        path = folder / f"{number:05d}.{case.split(maxsplit=1)[0]}"
+        if case.startswith("parquet"):
+            table.write_parquet(path)
+        else:
+            compression = "gzip" if case.endswith("gz") else "uncompressed"
+            text = table.with_columns(pl.col("timestamp").dt.strftime("%Y-%m-%d %H:%M:%S"))
+            text.lazy().sink_csv(path, compression=compression)
+
+
+def measure(case: str, root: Path) -> dict[str, float]:
+    """Run the stages in this process and say what they took."""
+    loaded = load_params(Path("params.yaml"))
+    files = {"source": "files", "paths": ("raw",)}
+    params = loaded.model_copy(
+        update={
+            "ingest": loaded.ingest.model_copy(update=files),
+            "validate_": loaded.validate_.model_copy(update={"bounds": {}}),
+        }
+    )
+    wall, processor = time.perf_counter(), time.process_time()
+    summary = ingest.run(params, root)
+    if case.endswith("validate"):
+        validate.run(params, root)
+    return {
+        "rows": int(summary.metrics["rows"]),
+        "wall_s": time.perf_counter() - wall,
+        "processor_s": time.process_time() - processor,
+        "memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+if __name__ == "__main__":
+    main()
