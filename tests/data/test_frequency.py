@@ -116,6 +116,8 @@ def test_grid_of_a_calendar_frequency_is_refused():
 
 weekdays = days("2020-01-01", "2020-06-01")[np.is_busday(days("2020-01-01", "2020-06-01"))]
 
+mondays_to_saturdays = days("2020-01-06", "2020-06-01")[np.arange(147) % 7 < 6]
+
 
 @pytest.mark.parametrize(
     ("stamps", "freq"),
@@ -125,6 +127,7 @@ weekdays = days("2020-01-01", "2020-06-01")[np.is_busday(days("2020-01-01", "202
         pytest.param(microseconds(weekdays) - 2 * HOUR_US, "1B", id="weekdays east of Greenwich"),
         pytest.param(np.delete(weekdays, [3, 17, 40]), "1B", id="weekdays without holidays"),
         pytest.param(days("2020-01-06", "2020-01-11"), "1D", id="five days are not yet business"),
+        pytest.param(np.delete(mondays_to_saturdays, 6), "1D", id="six days are not business"),
         pytest.param(days("2020-01-01", "2020-06-01")[::7], "1W", id="weeks"),
         pytest.param(days("2020-01-01", "2021-06-01")[::28], "4W", id="four weeks are no month"),
         pytest.param(months("2019-01", "2021-01"), "1M", id="first of the month"),
@@ -184,3 +187,9 @@ def test_many_series_at_once_equal_one_by_one():
     together = infer_freqs(np.concatenate(series), starts)
     assert together == [infer_freq(one) for one in series]
     assert together[1] is None
+
+
+def test_step_from_one_series_to_the_next_does_not_count():
+    starts = np.array([0, 2])
+    first, second = infer_freqs(np.array([0, 1, 2, 12]) * HOUR_US, starts)
+    assert (first, second) == (Frequency(1, "h"), Frequency(10, "h"))

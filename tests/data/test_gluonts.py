@@ -39,11 +39,11 @@ def test_lists_keep_row_and_position():
 
 
 def test_lists_of_lists_are_variates():
-    column = pl.Series("target", [[[1, 2], [3, 4]], [[5], [6]]])
+    column = pl.Series("target", [None, [[1, 2], [3, 4]], [[5], [6]]])
     first, second = variates_of_lists(column)
     assert (first.name, first.values.to_list()) == ("target_0", [1, 2, 5])
     assert (second.name, second.values.to_list()) == ("target_1", [3, 4, 6])
-    assert second.rows.tolist() == [0, 0, 1]
+    assert second.rows.tolist() == [1, 1, 2]
     assert second.positions.tolist() == [0, 1, 0]
 
 

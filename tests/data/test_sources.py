@@ -148,14 +148,19 @@ def test_file_for_each_item_has_the_columns_as_variates(tmp_path, ingest):
         )
         data = gzip.compress(text.encode()) if name.endswith("gz") else text
         write(tmp_path, f"bars/{name}", data)
+    write(tmp_path, "bars/more/flat.tsv", "date\tclose\tvolume\n2024-01-01\t1\t2\n")
     write(tmp_path, "bars/README.md", "notes")
     write(tmp_path, "bars/LICENSE.txt", "licence")
     found = ingest("bars")
-    assert found.items["item_id"].unique().sort().to_list() == ["down.one", "up"]
+    assert found.items["item_id"].unique().sort().to_list() == ["down.one", "flat", "up"]
     assert found.values("down.one", "close") == [-1, -2, -3, -4, -5]
     assert found.values("up", "volume") == [10, 20, 30, 40, 50]
-    assert found.report.freqs == {"1D": 2}
-    assert found.report.sources == [("bars/down.one.csv.gz", 10), ("bars/up.csv", 10)]
+    assert found.report.freqs == {"1D": 3}
+    assert dict(found.report.sources) == {
+        "bars/down.one.csv.gz": 10,
+        "bars/more/flat.tsv": 2,
+        "bars/up.csv": 10,
+    }
 
 
 def gluonts_rows():
@@ -289,6 +294,41 @@ def test_duplicates_stay_in_the_order_of_the_files(tmp_path, ingest):
         write(tmp_path, f"{part}.csv", f"item_id,timestamp,target\na,2024-01-01,{value}\n")
     found = ingest("*.csv", freq="D")
     assert found.values("a") == [5.0, 4.0]
+
+
+@pytest.mark.parametrize("rows_per_shard", [10_000, 300], ids=["memory", "buckets"])
+def test_many_duplicates_stay_in_order_too(tmp_path, ingest, monkeypatch, rows_per_shard):
+    monkeypatch.setattr(spool, "ROWS_PER_SHARD", rows_per_shard)
+    rng = np.random.default_rng(0)
+    table = pl.DataFrame(
+        {
+            "item_id": [f"item-{i}" for i in rng.integers(0, 9, 3000)],
+            "timestamp": [START + int(i) * HOUR for i in rng.integers(0, 20, 3000)],
+            "target": np.arange(3000.0),
+        }
+    )
+    table.write_parquet(tmp_path / "x.parquet")
+    rows = ingest("x.parquet").rows
+    neighbours = rows.with_columns(pl.exclude("value").shift().name.suffix("_before"))
+    repeated = neighbours["item_id"] == neighbours["item_id_before"]
+    repeated &= neighbours["timestamp"] == neighbours["timestamp_before"]
+    assert repeated.sum() > 2000
+    assert (rows["value"].diff().filter(repeated) > 0).all()
+
+
+def test_centuries_of_microseconds_are_sorted(tmp_path, ingest):
+    rng = np.random.default_rng(0)
+    stamps = rng.integers(-(10**16), 10**16, 5000)
+    table = pl.DataFrame(
+        {
+            "item_id": [f"item-{i % 2500}" for i in range(5000)],
+            "timestamp": pl.Series(stamps).cast(pl.Datetime("us")),
+            "target": np.arange(5000.0),
+        }
+    )
+    table.write_parquet(tmp_path / "x.parquet")
+    expected = table.sort("item_id", "timestamp")["target"].to_list()
+    assert ingest("x.parquet", freq="h").rows["value"].to_list() == expected
 
 
 def test_mixed_frequencies_are_inferred_per_item(tmp_path, ingest):
