@@ -16,6 +16,9 @@ from toto_core.data.sources import ingest_files
 from toto_core.errors import ConfigError
 from toto_core.files import write_json, writing
 
+# The metrics are committed to git, so they list no more than these many files.
+MAX_SOURCES = 100
+
 
 def run(params: Params, root: Path) -> Summary:
     """Write the series of ``params.ingest`` to ``root``/data/series and say what they are."""
@@ -56,8 +59,19 @@ def _metrics(report: IngestReport) -> dict[str, object]:
         "first_timestamp": iso(report.first_us),
         "last_timestamp": iso(report.last_us),
         "freqs": dict(report.freqs),
-        "sources": [{"source": name, "rows": rows} for name, rows in report.sources],
+        "sources": _sources(report),
     }
+
+
+def _sources(report: IngestReport) -> list[dict[str, object]]:
+    """The files with their rows; of very many files, their folders."""
+    rows_of = dict(report.sources)
+    if len(rows_of) > MAX_SOURCES:
+        rows_of = {}
+        for name, rows in report.sources:
+            folder = f"{Path(name).parent.as_posix()}/"
+            rows_of[folder] = rows_of.get(folder, 0) + rows
+    return [{"source": name, "rows": rows} for name, rows in sorted(rows_of.items())]
 
 
 def _summary(report: IngestReport) -> Summary:
@@ -73,7 +87,7 @@ def _summary(report: IngestReport) -> Summary:
             "rows": report.num_rows,
             "rejected_rows": report.num_rejected,
         },
-        tables={"sources": [{"source": name, "rows": rows} for name, rows in report.sources]},
+        tables={"sources": _sources(report)},
     )
 
 

@@ -331,6 +331,22 @@ def test_centuries_of_microseconds_are_sorted(tmp_path, ingest):
     assert ingest("x.parquet", freq="h").rows["value"].to_list() == expected
 
 
+@pytest.mark.parametrize("unit", [1_000_000, 1_000, 1], ids=["s", "ms", "us"])
+def test_sorting_keeps_fractions_of_a_second(tmp_path, ingest, unit):
+    stamps = np.random.default_rng(0).permutation(100) * unit + 1_704_067_200_000_001
+    table = pl.DataFrame(
+        {
+            "item_id": ["a"] * 100,
+            "timestamp": pl.Series(stamps).cast(pl.Datetime("us")),
+            "target": stamps % 10_007,
+        }
+    )
+    table.write_parquet(tmp_path / "x.parquet")
+    rows = ingest("x.parquet", freq="h").rows
+    assert rows["timestamp"].to_physical().to_list() == sorted(stamps.tolist())
+    assert rows["value"].to_list() == (np.sort(stamps) % 10_007).tolist()
+
+
 def test_mixed_frequencies_are_inferred_per_item(tmp_path, ingest):
     hourly = [f"h,{stamp:%Y-%m-%d %H:%M:%S},1" for stamp in times(5)]
     daily = [f"d,2024-01-0{day} 00:00:00,1" for day in range(1, 9)]
@@ -431,6 +447,11 @@ FAULTS = {
         "x.csv",
         r"x.csv: found more fields than defined",
     ),
+    "one folder of a pattern": (
+        {"x.csv": "date,value\n2024-01-01,1\n"},
+        "[x].csv/*",
+        r"ingest.paths: \[x\].csv/\* = 0 files match",
+    ),
     "no time": ({"x.csv": "a,b\n1,2\n"}, "x.csv", r"no time stamp among the columns \['a', 'b'\]"),
     "no numbers": ({"x.csv": "date,b\n2024-01-01,hi\n"}, "x.csv", r"0 columns of numbers among"),
     "times are words": ({"x.csv": "date,b\nsoon,1\n"}, "x.csv", r"x.csv: date = 'soon', a time"),
@@ -502,6 +523,12 @@ def test_columns_that_are_not_there_are_named_with_those_that_are(tmp_path):
 def test_params_that_cannot_be_used_are_refused(tmp_path, changes, message):
     with pytest.raises(ConfigError, match=message):
         Ingested(tmp_path, "x.csv", **changes)
+
+
+def test_wide_layout_has_no_covariates(tmp_path):
+    write(tmp_path, "x.csv", "date,a,b\n2024-01-01,1,2\n")
+    with pytest.raises(ConfigError, match=r"ingest.known_covariates = \['b'\] in the layout wide"):
+        Ingested(tmp_path, "x.csv", layout="wide", known_covariates=["b"])
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the developer data is not here")

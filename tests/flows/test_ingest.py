@@ -78,6 +78,16 @@ def test_files_are_read_relative_to_the_root(tmp_path):
     ]
 
 
+def test_very_many_files_are_listed_by_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(ingest, "MAX_SOURCES", 2)
+    for name in ("a/1.csv", "a/2.csv", "b/3.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("date,value\n2024-01-01,1\n2024-01-02,2\n")
+    ingest.run(files_params(tmp_path, "'*/*.csv'"), tmp_path)
+    metrics = json.loads((tmp_path / paths.METRICS / "ingest.json").read_text())
+    assert metrics["sources"] == [{"source": "a/", "rows": 4}, {"source": "b/", "rows": 2}]
+
+
 def test_failure_leaves_the_last_good_output_alone(tmp_path):
     ingest.run(params_with(tmp_path, SMALL), tmp_path)
     before = digests(tmp_path)

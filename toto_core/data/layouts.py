@@ -17,7 +17,7 @@ from toto_core.config import IngestParams
 from toto_core.data.raw_files import PATH_COLUMN
 from toto_core.data.tables import KNOWN_COVARIATE, PAST_COVARIATE, TARGET
 from toto_core.data.timestamps import looks_like_time
-from toto_core.errors import DataError
+from toto_core.errors import ConfigError, DataError
 
 Layout = Literal["long", "wide", "per_file", "gluonts"]
 
@@ -69,6 +69,7 @@ def resolve(sample: pl.DataFrame, params: IngestParams, *, where: str, num_files
         num_files: files of the whole input.
 
     Raises:
+        ConfigError: if covariates are named in the layout wide.
         DataError: one line for each column that is missing.
     """
     columns = [name for name in sample.columns if name != PATH_COLUMN]
@@ -92,7 +93,21 @@ def resolve(sample: pl.DataFrame, params: IngestParams, *, where: str, num_files
             f"{where}: no item column among {columns}, the layout long needs one; "
             "name it in ingest.item_id"
         )
+    if layout == "wide" and set(values.values()) != {TARGET}:
+        raise ConfigError(_wide_covariates(params))
     return Columns(layout, item if layout == "long" else "", timestamp, values)
+
+
+def _wide_covariates(params: IngestParams) -> str:
+    return "\n".join(
+        f"params.yaml: ingest.{key} = {list(names)} in the layout wide, where each column is an "
+        "item of its own; use the layout long"
+        for key, names in (
+            ("past_covariates", params.past_covariates),
+            ("known_covariates", params.known_covariates),
+        )
+        if names
+    )
 
 
 def _layout(params: IngestParams, *, item: str, values: Sequence[str], num_files: int) -> Layout:
