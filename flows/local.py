@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def up(root: Path, *, port: int | None = None) -> str:
         server = ["server", "start", "--host", _HOST, "--port", str(chosen)]
         started["server"] = _start(root, "server", server, environ)
         write_json(root / STATE, started)
-        _wait_healthy(root, url, started["server"])
+        wait_healthy(url, alive=lambda: _alive(started["server"]))
         _call(root, ["work-pool", "create", POOL, "--type", "process", "--overwrite"], environ)
         _call(root, ["--no-prompt", "deploy", "--all"], environ)
         worker = ["worker", "start", "--pool", POOL, "--type", "process", "--name", "local"]
@@ -129,17 +130,21 @@ def _start(
     return {"pid": process.pid, "started": psutil.Process(process.pid).create_time()}
 
 
-def _wait_healthy(root: Path, url: str, server: object) -> None:
+def wait_healthy(url: str, *, alive: Callable[[], bool] = lambda: True) -> None:
+    """
+    Wait until the API at ``url`` is healthy, as long as ``alive`` holds.
+
+    Raises:
+        TotoError: it did not become healthy in time, or its process is no longer alive.
+    """
     deadline = time.monotonic() + _HEALTHY_WITHIN_S
-    log = STATE.parent / "server.log"
-    while time.monotonic() < deadline:
-        if not _alive(server):
-            raise TotoError(f"prefect server: ended at once, {_last_line(root / log)}; see {log}")
+    while time.monotonic() < deadline and alive():
         with suppress(OSError), urllib.request.urlopen(f"{url}/health", timeout=2):
             return  # any status but success raises an OSError
         time.sleep(0.2)
     raise TotoError(
-        f"prefect server: {url}/health = no answer within {_HEALTHY_WITHIN_S:g} s; see {log}"
+        f"prefect server: {url}/health = no answer, a healthy server within "
+        f"{_HEALTHY_WITHIN_S:g} s; see runs/prefect/server.log"
     )
 
 
@@ -196,8 +201,3 @@ def _stop(entry: object) -> None:
         with suppress(psutil.Error):
             survivor.kill()
     psutil.wait_procs(left, timeout=_GRACE_S)
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1].strip() if lines else "no output"

@@ -64,6 +64,15 @@ def test_walk_stops_where_a_stage_came_to_the_same_output(finished_project: Path
     ]
 
 
+def test_walk_follows_a_change_to_everything_that_it_reaches(finished_project: Path) -> None:
+    params = finished_project / "params.yaml"
+    params.write_text(params.read_text().replace("seed: 0", "seed: 7"))
+    assert kinds(finished_project) == [
+        (name, "ran") for name in ("make", "copy@0", "copy@1", "end")
+    ]
+    assert (finished_project / "data/end.txt").read_text() == "07\n17\n"
+
+
 def test_walk_restores_what_has_run_before(finished_project: Path) -> None:
     (finished_project / "dvc.lock").unlink()
     (finished_project / "data/copy-1.txt").unlink()
