@@ -33,7 +33,7 @@ CHANGES = {
         "keep_best": 2,
         "checkpoint_interval_s": 0.0,
     },
-    "crossval": {"max_steps": 4},
+    "crossval": {"max_steps": 12},
 }
 
 

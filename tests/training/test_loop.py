@@ -18,6 +18,12 @@ from toto_core.errors import TrainingError
 from toto_core.training.checkpoint import CheckpointStore
 from toto_core.training.loop import final_weights, train
 from toto_core.training.signals import StoppedError, TerminatedError, deferred_signals
+from toto_core.training.step import (
+    loss_sum,
+    mean_loss,
+    training_micro_batch,
+    validation_micro_batch,
+)
 
 CPU = torch.device("cpu")
 VALIDATION = [make_batch(10**6, horizon=8), make_batch(10**6 + 1, horizon=8)]
@@ -60,6 +66,49 @@ def test_loss_falls(tmp_path):
     assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
 
 
+def test_steps_are_those_written_out_by_hand(tmp_path):
+    """Draw, mask, clip, Adam with bias correction, schedule, average and validation in the open."""
+    settings = make_settings(max_steps=8, validate_every=4, max_grad_norm=75.0)
+    model, average = TinyModel(), TinyModel()
+    moments = {name: (0.0, 0.0) for name, _ in model.named_parameters()}
+    losses, val_losses = [], []
+    for step in range(8):
+        part = training_micro_batch(
+            TinyWindows().batch(step), settings, patch_size=4, seed=(0, step), device=CPU
+        )
+        loss = loss_sum(model, part) / part.weight.sum()
+        losses.append(loss.item())
+        parameters = dict(model.named_parameters())
+        grads = torch.autograd.grad(1000.0 * loss, list(parameters.values()))
+        norm = sum(grad.square().sum() for grad in grads).sqrt()
+        factor = min(1.0, (step + 1) / 1, (8 - step) / 4)  # warm-up of 1 step, decay of 4
+        for (name, parameter), grad in zip(parameters.items(), grads, strict=True):
+            clipped = grad * min(1.0, (75.0 / norm).item())
+            first, second = moments[name]
+            first, second = 0.9 * first + 0.1 * clipped, 0.98 * second + 0.02 * clipped**2
+            moments[name] = first, second
+            root = (second / (1 - 0.98 ** (step + 1))).sqrt()
+            direction = first / (1 - 0.9 ** (step + 1)) / (root + 1e-14)
+            rate = 8**-0.5 if parameter.ndim == 2 else 1.0
+            lag = min(0.9, (1 + step) / (10 + step))
+            with torch.no_grad():
+                parameter.sub_(0.05 * factor * rate * direction)
+                followed = dict(average.named_parameters())[name]
+                followed.copy_(lag * followed + (1 - lag) * parameter)
+        if step in (3, 7):
+            parts = [validation_micro_batch(b, patch_size=4, device=CPU) for b in VALIDATION]
+            val_losses.append(mean_loss(average, parts))
+
+    records = []
+    state, _ = run(tmp_path, log=records.append, max_steps=8, validate_every=4, max_grad_norm=75.0)
+    assert min(r["grad_norm"] for r in records) < 75 < max(r["grad_norm"] for r in records)
+    assert [r["loss"] for r in records] == pytest.approx(losses, rel=1e-4)
+    found = [r["val_loss"] for r in records if "val_loss" in r]
+    assert found == pytest.approx(val_losses, rel=1e-4)
+    torch.testing.assert_close(state.model.weight, model.weight, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(state.average.model.weight, average.weight, rtol=1e-3, atol=1e-4)
+
+
 def test_two_runs_end_in_the_same_bytes(tmp_path):
     assert digest(*run(tmp_path / "a")) == digest(*run(tmp_path / "b"))
 
@@ -95,6 +144,14 @@ def test_broken_run_resumes_to_the_bytes_of_a_whole_one(tmp_path, stops, accumul
             run(tmp_path / "broken", accumulation=accumulation, log=killer(stop))
     resumed = run(tmp_path / "broken", accumulation=accumulation)
     assert digest(*resumed) == digest(*whole)
+
+
+def test_run_broken_within_a_stretch_of_the_curve_resumes_to_the_whole_curve(tmp_path):
+    whole = run(tmp_path / "whole", max_steps=302, interval_s=3600.0)
+    with pytest.raises(KilledError):
+        run(tmp_path / "broken", max_steps=302, log=killer(6))  # leaves the state after step 5
+    resumed = run(tmp_path / "broken", max_steps=302, interval_s=3600.0)
+    assert resumed[0].curve == whole[0].curve
 
 
 def test_torn_checkpoint_gives_way_to_the_one_before_it(tmp_path):
