@@ -142,9 +142,8 @@ def quarantine_section(validate: Json, rows: pl.DataFrame, series: pl.DataFrame)
         f"{count_text(validate.get('rows_quarantined'))} of "
         f"{count_text(validate.get('rows_in'))} rows and "
         f"{count_text(validate.get('series_quarantined'))} of "
-        f"{count_text(validate.get('series_in'))} series were set aside, each with its reason; "
-        f"{count_text(validate.get('rows_repaired', 0))} rows were repaired. All of it lies in "
-        "<code>data/quarantine</code>."
+        f"{count_text(validate.get('series_in'))} series were set aside, each with its reason. "
+        "All of it lies in <code>data/quarantine</code>."
     )
     hit = {n: c for n, c in rules.items() if any(number(c.get(k)) > 0 for k in ("rows", "series"))}
     counts = sorted(hit.items(), key=lambda rule: (-number(rule[1].get("rows")), rule[0]))

@@ -20,6 +20,7 @@ main{max-width:1180px;margin:0 auto;padding:0 clamp(20px,5vw,56px) 96px}
 h1,h2,h3{font-family:var(--serif);font-weight:600;text-wrap:balance;margin:0}
 h1{font-size:clamp(1.85rem,1.1rem + 2.9vw,3.3rem);line-height:1.12;letter-spacing:-.015em;
 max-width:24em}
+h1.long{font-size:clamp(1.5rem,1.05rem + 1.9vw,2.4rem);line-height:1.2;max-width:29em}
 h2{font-size:1.5rem;line-height:1.2}
 h3{font-size:1.1rem;margin:2.2rem 0 .3rem}
 p{margin:.4rem 0}

@@ -12,6 +12,7 @@ from toto_core.report.markup import Json, count_text, minus, number, percent_tex
 BADGES = {PASS: ("pass", "\N{CHECK MARK}"), FAIL: ("fail", "\N{MULTIPLICATION X}")}
 UNSURE = ("unsure", "?")
 ORDER = (FAIL, INCONCLUSIVE, PASS)
+LONG_HEADLINE = 90  # characters; longer ones are set smaller
 MEANING = {
     PASS: "Every check passed: this model may be promoted.",
     FAIL: "Nothing is promoted.",
@@ -29,9 +30,11 @@ def opening(verdict: Json, evaluate: Json, losses: pl.DataFrame) -> str:
     if stopped:
         word = "failed" if outcome == FAIL else "could not be decided"
         sentence = f"{len(stopped)} of {len(checks)} checks {word}: {_listed(stopped)}. {sentence}"
+    headline = str(verdict.get("headline"))
+    size = ' class="long"' if len(headline) > LONG_HEADLINE else ""
     return (
         '<header class="top"><p class="over">Verdict on a forecasting model</p>'
-        f"<h1>{escape(str(verdict.get('headline')))}</h1>"
+        f"<h1{size}>{escape(headline)}</h1>"
         f'<p class="verdict"><span class="badge {css}"><span aria-hidden="true">{sign}</span> '
         f"{escape(outcome)}</span> <span>{escape(sentence)}</span></p>{_facts(evaluate, losses)}"
         "</header>"
