@@ -9,13 +9,18 @@ from typing import Any
 Json = Mapping[str, Any]
 MINUS = "\N{MINUS SIGN}"
 NARROW_COLUMNS = 3  # up to this many a table need not span the page
-THIN_SPACE = "\N{THIN SPACE}"
-PERCENT = f"{THIN_SPACE}%"
+NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
+PERCENT = f"{NARROW_SPACE}%"
 
 
 def number(value: object) -> float:
     """Return a number as it stands in JSON; anything else is NaN."""
     return float(value) if isinstance(value, int | float) else math.nan
+
+
+def prose(text: str) -> str:
+    """Return a sentence whose numbers carry real minus signs and keep their per cent sign."""
+    return minus(text).replace(" %", PERCENT)
 
 
 def minus(text: str) -> str:
@@ -38,7 +43,7 @@ def percent_text(share: float, *, digits: int = 1) -> str:
 def count_text(value: object) -> str:
     """Return a count with thin spaces between the thousands."""
     found = number(value)
-    return "unknown" if math.isnan(found) else f"{found:,.0f}".replace(",", THIN_SPACE)
+    return "unknown" if math.isnan(found) else f"{found:,.0f}".replace(",", NARROW_SPACE)
 
 
 def time_text(value: object) -> str:

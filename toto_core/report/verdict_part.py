@@ -7,7 +7,7 @@ import polars as pl
 
 from toto_core.evaluation.verdict import FAIL, INCONCLUSIVE, MODEL, PASS, TITLES
 from toto_core.report.forest import forest, skill_table
-from toto_core.report.markup import Json, count_text, minus, number, percent_text, section
+from toto_core.report.markup import Json, count_text, number, percent_text, prose, section
 
 BADGES = {PASS: ("pass", "\N{CHECK MARK}"), FAIL: ("fail", "\N{MULTIPLICATION X}")}
 UNSURE = ("unsure", "?")
@@ -30,7 +30,7 @@ def opening(verdict: Json, evaluate: Json, losses: pl.DataFrame) -> str:
     if stopped:
         word = "failed" if outcome == FAIL else "could not be decided"
         sentence = f"{len(stopped)} of {len(checks)} checks {word}: {_listed(stopped)}. {sentence}"
-    headline = str(verdict.get("headline"))
+    headline = prose(str(verdict.get("headline")))
     size = ' class="long"' if len(headline) > LONG_HEADLINE else ""
     return (
         '<header class="top"><p class="over">Verdict on a forecasting model</p>'
@@ -118,7 +118,7 @@ def _check(check: Json) -> str:
     outcome = str(check["outcome"])
     css, sign = BADGES.get(outcome, UNSURE)
     name, found, allowed, reason = (
-        escape(minus(str(check[key]))) for key in ("name", "found", "allowed", "reason")
+        escape(prose(str(check[key]))) for key in ("name", "found", "allowed", "reason")
     )
     return (
         f'<li class="{css}"><span class="sign" role="img" aria-label="{escape(outcome)}">{sign}'
