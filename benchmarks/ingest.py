@@ -1,5 +1,4 @@
-"""
-Rows per second and peak memory of ingest, alone and with validation, for two sizes of input.
+"""Rows per second and peak memory of ingest, alone and with validation, for two sizes of input.
 
 Each case runs in a process of its own. Processor time is printed beside wall time: on a busy
 machine only the former means anything. Memory is flat if it is alike for both sizes.

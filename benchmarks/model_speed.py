@@ -1,5 +1,4 @@
-"""
-Speed of the network: training steps (forward and backward) and forecasts, in medians.
+"""Speed of the network: training steps (forward and backward) and forecasts, in medians.
 
 python benchmarks/model_speed.py --sizes nano 1m 4m
 python benchmarks/model_speed.py --sizes 4m 22m --device cuda --batch 64 --num-variates 32

@@ -1,5 +1,4 @@
-"""
-How long the pipeline takes where there is nothing to do, and what Prefect costs where there is.
+"""How long the pipeline takes where there is nothing to do, and what Prefect costs where there is.
 
 ``python benchmarks/orchestration.py`` makes a project with as many stages as dvc.yaml, all of
 them trivial, and starts a Prefect server of its own for it.

@@ -1,5 +1,4 @@
-"""
-Where the time of a training step goes: medians of each part, with windows drawn from a corpus.
+"""Where the time of a training step goes: medians of each part, with windows drawn from a corpus.
 
 python benchmarks/training.py --sizes nano 1m --dtypes bfloat16 float32
 python benchmarks/training.py --rates nano     (the learning rate of every parameter)

@@ -1,5 +1,4 @@
-"""
-Rows per second and peak memory of validation, from Parquet to Parquet.
+"""Rows per second and peak memory of validation, from Parquet to Parquet.
 
 Processor time is printed beside wall time: on a busy machine only the former means anything.
 

@@ -1,5 +1,4 @@
-"""
-Stage ``augment``: data/valid and synthetic series -> data/corpus.
+"""Stage ``augment``: data/valid and synthetic series -> data/corpus.
 
 Held-out items are not written, and of the others nothing behind the last fold's cut-off: what
 nothing may train on is not in the corpus at all.

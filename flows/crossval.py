@@ -1,5 +1,4 @@
-"""
-Stage ``crossval``: one rolling refit -> data/forecasts/fold-<K>.parquet.
+"""Stage ``crossval``: one rolling refit -> data/forecasts/fold-<K>.parquet.
 
 The refit starts from scratch, sees everything before its fold's cut-off, has a fixed budget and
 no early stop, so nothing of the fold it forecasts, or of the validation period, chooses anything.

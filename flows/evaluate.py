@@ -1,5 +1,4 @@
-"""
-Stage ``evaluate``: candidate and refits against the baselines -> forecasts, losses, metrics.
+"""Stage ``evaluate``: candidate and refits against the baselines -> forecasts, losses, metrics.
 
 python -m flows.evaluate
 """
@@ -37,8 +36,7 @@ ROW_GROUP_SIZE = 262_144
 
 
 def run(params: Params, root: Path) -> Summary:
-    """
-    Forecast the test period with the candidate of ``root`` and judge it beside the baselines.
+    """Forecast the test period with the candidate of ``root`` and judge it beside the baselines.
 
     Raises:
         CheckpointError: if there is no usable candidate.
@@ -68,8 +66,7 @@ def run(params: Params, root: Path) -> Summary:
 def judge_forecaster(
     predict: Predict, params: EvaluateParams, root: Path, *, context_length: int
 ) -> Summary:
-    """
-    Judge any forecaster on the test period of ``root``, and the stored refits with it.
+    """Judge any forecaster on the test period of ``root``, and the stored refits with it.
 
     Args:
         predict: as in ``backtest``.

@@ -1,5 +1,4 @@
-"""
-Fit a model to the corpus: what ``train`` and each refit of ``crossval`` have in common.
+"""Fit a model to the corpus: what ``train`` and each refit of ``crossval`` have in common.
 
 The state that a killed run goes on from lies in runs/<key>/, where the key is the hash of all
 that decides the result: the same key resumes, another one starts afresh.
@@ -26,8 +25,7 @@ from toto_core.training.state import TrainState
 
 @dataclass(frozen=True)
 class Fit:
-    """
-    A fitted model.
+    """A fitted model.
 
     Attributes:
         model: on its device, with the final weights.
@@ -52,8 +50,7 @@ def fit(
     validated: bool,
     track: Track,
 ) -> Fit:
-    """
-    Train on everything before ``cutoff``, from where an earlier try was stopped.
+    """Train on everything before ``cutoff``, from where an earlier try was stopped.
 
     Args:
         name: of the run, for people.
@@ -118,8 +115,7 @@ def fit(
 
 
 def model_config(params: ModelParams) -> ModelConfig:
-    """
-    Look up the configuration of ``model.size`` for ``model.context_length``.
+    """Look up the configuration of ``model.size`` for ``model.context_length``.
 
     Raises:
         ConfigError: if there is no such size.

@@ -1,5 +1,4 @@
-"""
-DVC stage ``ingest``: your files or the demo fleet -> ``data/series``.
+"""DVC stage ``ingest``: your files or the demo fleet -> ``data/series``.
 
 python -m flows.ingest
 """

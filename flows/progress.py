@@ -22,8 +22,7 @@ _log = logging.getLogger(__name__)
 def shown(
     name: str, *, max_steps: int, every: int, track: Track
 ) -> Iterator[Callable[[Mapping[str, float | str]], None]]:
-    """
-    Yield what the training loop calls after each step.
+    """Yield what the training loop calls after each step.
 
     On a terminal a bar shows loss, points/s and time left; elsewhere a line does so after each
     ``every`` steps, which is where a line for each validation comes from.

@@ -1,5 +1,4 @@
-"""
-Make the registered candidate the champion: GTO tags on HEAD and a line in the promotion log.
+"""Make the registered candidate the champion: GTO tags on HEAD and a line in the promotion log.
 
 It runs after the commit, never inside a stage, because a tag must point to the commit that holds
 the ``dvc.lock`` of the model.
@@ -28,8 +27,7 @@ COMMITTED = (LOCK, Path("dvc.yaml"), paths.PARAMS, paths.LEDGER)
 
 
 def promote(root: Path, *, stage: str = "champion") -> str:
-    """
-    Tag HEAD with the next version of the model and with ``stage``, and log it.
+    """Tag HEAD with the next version of the model and with ``stage``, and log it.
 
     Returns:
         what was done and what is left to do, for the terminal.

@@ -1,5 +1,4 @@
-"""
-DVC stage ``register``: losses and metrics -> models/registry (card, verdict, evidence).
+"""DVC stage ``register``: losses and metrics -> models/registry (card, verdict, evidence).
 
 A FAIL is a finished pipeline with a verdict: the stage succeeds whatever the outcome is. It also
 notes the candidate in ``registry/attempts.jsonl``, once for each candidate and test period.

@@ -1,5 +1,4 @@
-"""
-DVC stage ``report``: metrics, losses, forecasts and the verdict -> reports/index.html.
+"""DVC stage ``report``: metrics, losses, forecasts and the verdict -> reports/index.html.
 
 python -m flows.report
 """

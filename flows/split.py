@@ -1,5 +1,4 @@
-"""
-Stage ``split``: data/valid -> data/splits.json, cut-offs, origins, held-out groups and folds.
+"""Stage ``split``: data/valid -> data/splits.json, cut-offs, origins, held-out groups and folds.
 
 The series are read twice: once for the calendar, once to count what each origin judges.
 """

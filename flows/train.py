@@ -1,5 +1,4 @@
-"""
-Stage ``train``: data/corpus -> models/candidate and models/checkpoints.
+"""Stage ``train``: data/corpus -> models/candidate and models/checkpoints.
 
 The candidate is trained on everything before T0 and chosen by its loss on [T0, T1).
 """
@@ -48,8 +47,7 @@ def run(params: Params, root: Path) -> Summary:
 
 
 def last_training_time(root: Path) -> datetime:
-    """
-    Find the time of the newest real point that training could see.
+    """Find the time of the newest real point that training could see.
 
     It is read off the validated series at the limits that the corpus set, not off the cut-off,
     so that it shows what was used.

@@ -1,5 +1,4 @@
-"""
-Stage ``validate``: data/series -> data/valid, data/quarantine.
+"""Stage ``validate``: data/series -> data/valid, data/quarantine.
 
 python -m flows.validate
 """
@@ -34,8 +33,7 @@ from toto_core.files import write_json, writing
 
 
 def run(params: Params, root: Path) -> Summary:
-    """
-    Validate the series of ``root``/data/series, one shard in memory at a time.
+    """Validate the series of ``root``/data/series, one shard in memory at a time.
 
     Raises:
         DataError: if more than ``validate.max_quarantined`` of the rows, or all series, are

@@ -1,5 +1,4 @@
-"""
-The library: series in, judged and registered forecasting models out.
+"""The library: series in, judged and registered forecasting models out.
 
 Knows neither Prefect nor DVC nor W&B; those live in ``flows``.
 """

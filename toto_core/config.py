@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,6 +17,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -98,6 +100,13 @@ class SplitParams(Section):
     min_context: PositiveInt
     held_out_share: OpenShare
     num_folds: PositiveInt
+
+    @field_validator("test_end", mode="before")
+    @classmethod
+    def _dvc_reads_text(cls, value: object) -> object:
+        if isinstance(value, date):  # datetime is one too
+            raise ValueError("a time in quotes is allowed (DVC cannot read the other kind)")
+        return value
 
 
 class FamilyWeights(Section):
@@ -212,8 +221,7 @@ _Loader.add_implicit_resolver(
 
 
 def load_params(path: Path) -> Params:
-    """
-    Read and check ``params.yaml``.
+    """Read and check ``params.yaml``.
 
     Raises:
         ConfigError: one line for each fault of the file: key, value found, what is allowed.

@@ -1,5 +1,4 @@
-"""
-The errors that users see, and the exit code each of them ends a process with.
+"""The errors that users see, and the exit code each of them ends a process with.
 
 A message has the form ``<where>: <name> = <found>, <allowed>; <what to do>``: lower case, one
 line for each fault, all faults of a file together.

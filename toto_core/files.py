@@ -11,8 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """
-    Yield a temporary sibling of ``path``, moved over ``path`` once the block has succeeded.
+    """Yield a temporary sibling of ``path``, moved over ``path`` once the block has succeeded.
 
     The sibling may become a file or a directory. It is removed when the block raises; an
     existing ``path`` then stays as it was.

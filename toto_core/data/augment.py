@@ -1,5 +1,4 @@
-"""
-Augmentations made on the fly, while a batch is drawn.
+"""Augmentations made on the fly, while a batch is drawn.
 
 Both act on a window by itself, after it was cut: neither can bring in a value from outside the
 window, and so none from behind a cut-off. All randomness comes from the generator handed in.
@@ -18,8 +17,7 @@ MAX_MASKED_SHARE = 0.25
 def multiplicative_noise(
     values: Float32[np.ndarray, "B V T"], rng: np.random.Generator, *, noise_std: float
 ) -> None:
-    """
-    Multiply each point by 1 + ``noise_std`` * z with z standard normal, in place.
+    """Multiply each point by 1 + ``noise_std`` * z with z standard normal, in place.
 
     Missing points (NaN) stay missing, zeros stay zero. A value that leaves the range of float32
     becomes infinite; the caller treats it as missing.
@@ -40,8 +38,7 @@ def time_mask(
     *,
     probability: float,
 ) -> None:
-    """
-    Hide one random stretch of an item with ``probability``, in place (hidden = NaN).
+    """Hide one random stretch of an item with ``probability``, in place (hidden = NaN).
 
     The draw is made for each item of each row, and hides the same steps in all of its variates,
     as an outage of its collector would. The stretch has 1 to T * ``MAX_MASKED_SHARE`` steps,

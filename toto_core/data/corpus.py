@@ -1,5 +1,4 @@
-"""
-The training corpus on disk: every series as flat float32, and an index of where each one lies.
+"""The training corpus on disk: every series as flat float32, and an index of where each one lies.
 
 A folder holds
 
@@ -39,8 +38,7 @@ _VALUE = np.dtype("<f4")
 
 @dataclass(frozen=True)
 class Entry:
-    """
-    One item on its way into the corpus.
+    """One item on its way into the corpus.
 
     Attributes:
         values: missing = NaN.
@@ -76,8 +74,7 @@ def write_corpus(
     synthetic_share: float,
     size_exponent: float,
 ) -> dict[str, int]:
-    """
-    Write a corpus item by item (memory holds one of them) and return its counts.
+    """Write a corpus item by item (memory holds one of them) and return its counts.
 
     An item's weight is (its time steps before the cut-off ``train``) ** ``size_exponent``; real
     items together weigh 1 - ``synthetic_share``, synthetic ones ``synthetic_share``. Nothing
@@ -109,8 +106,7 @@ def write_corpus(
 
 @dataclass(frozen=True)
 class Corpus:
-    """
-    A corpus opened for reading; ``values`` is a view of the mapped file.
+    """A corpus opened for reading; ``values`` is a view of the mapped file.
 
     Attributes:
         offset: where an item's block starts, in values.
@@ -139,8 +135,7 @@ class Corpus:
 
     @classmethod
     def open(cls, directory: Path) -> "Corpus":
-        """
-        Map a corpus.
+        """Map a corpus.
 
         Raises:
             DataError: if a file is missing, torn or of another size than the index says.
@@ -195,8 +190,7 @@ class Corpus:
         return int(self.limits_at(cutoff)[n])
 
     def limits_at(self, cutoff: str) -> Int64[np.ndarray, " N"]:
-        """
-        Leading time steps of every item that lie before ``cutoff``.
+        """Leading time steps of every item that lie before ``cutoff``.
 
         Raises:
             ValueError: if the corpus has no such cut-off.

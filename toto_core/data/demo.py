@@ -1,5 +1,4 @@
-"""
-A simulated cloud fleet: series whose truth is known, with the faults of real monitoring data.
+"""A simulated cloud fleet: series whose truth is known, with the faults of real monitoring data.
 
 Every service has the variates cpu (percent), latency (milliseconds), memory (percent) and
 requests (per step). Requests follow the day, the week, slow growth, a drifting level, shocks that
@@ -46,8 +45,7 @@ _FLEET, _GROUP, _SERVICE, _SCRAPES, _FAULTS = range(5)
 
 @dataclass(frozen=True)
 class Fleet:
-    """
-    The simulated series.
+    """The simulated series.
 
     Attributes:
         rows: with the columns of ``SERIES_SCHEMA``, sorted.
@@ -75,8 +73,7 @@ class _Clock:
 
 
 def simulate_fleet(*, num_services: int, num_days: int, freq: Frequency, seed: int) -> Fleet:
-    """
-    Simulate ``num_services`` healthy services and the four broken ones.
+    """Simulate ``num_services`` healthy services and the four broken ones.
 
     The same arguments give the same values; a service keeps its values when others are added.
 

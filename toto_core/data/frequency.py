@@ -1,5 +1,4 @@
-"""
-Frequencies of time series: their names, steps, seasons and how one is read off time stamps.
+"""Frequencies of time series: their names, steps, seasons and how one is read off time stamps.
 
 The canonical name is a count and a unit, for example ``5min`` or ``1B``. All times are
 microseconds since 1970 in UTC.
@@ -72,8 +71,7 @@ _PATTERN: Final = re.compile(r"(\d*)\s*([A-Za-z]+)(?:-[A-Za-z]{3})?")
 
 @dataclass(frozen=True)
 class Frequency:
-    """
-    A step between neighbouring time stamps: ``count`` times ``unit``.
+    """A step between neighbouring time stamps: ``count`` times ``unit``.
 
     Attributes:
         count: >= 1.
@@ -100,8 +98,7 @@ class Frequency:
 
 
 def parse_freq(text: str) -> Frequency:
-    """
-    Read a frequency as pandas, GluonTS or Polars write it.
+    """Read a frequency as pandas, GluonTS or Polars write it.
 
     ``5T``, ``5m`` and ``5min`` are minutes, ``M``, ``ME``, ``MS`` and ``1mo`` are months; anchors
     as in ``W-SUN`` or ``Q-DEC`` are dropped; 60min becomes 1h, 3M becomes 1Q.
@@ -130,8 +127,7 @@ def normalised(count: int, unit: str) -> Frequency:
 
 
 def default_seasonality(freq: Frequency) -> int:
-    """
-    Steps of the season that a frequency usually has; 1 where none divides into whole steps.
+    """Steps of the season that a frequency usually has; 1 where none divides into whole steps.
 
     Source: GluonTS, gluonts.time_feature.seasonality, except that a day's season is the week.
     """
@@ -143,8 +139,7 @@ def default_seasonality(freq: Frequency) -> int:
 
 
 def grid(start_us: int, end_us: int, freq: Frequency) -> Int64[np.ndarray, " T"]:
-    """
-    Return the time stamps from ``start_us`` to ``end_us``, the end included if a step meets it.
+    """Return the time stamps from ``start_us`` to ``end_us``, the end included if a step meets it.
 
     Raises:
         ValueError: for a calendar frequency, whose steps differ.
@@ -175,8 +170,7 @@ def infer_freq(timestamps_us: Int64[np.ndarray, " T"]) -> Frequency | None:
 def infer_freqs(
     timestamps_us: Int64[np.ndarray, " T"], starts: Int64[np.ndarray, " S"]
 ) -> list[Frequency | None]:
-    """
-    Return for each series the frequency that explains the most common step between its stamps.
+    """Return for each series the frequency that explains the most common step between its stamps.
 
     Gaps, duplicates and daylight-saving shifts are outvoted; of equally common steps the shortest
     wins, as a gap is longer than a step. Steps between the same day of two months count as months.

@@ -15,8 +15,7 @@ _MONTHS: Final = {"M": 1, "Q": 3, "Y": 12}
 
 @dataclass(frozen=True)
 class Lists:
-    """
-    The values of one variate of many rows, one after the other.
+    """The values of one variate of many rows, one after the other.
 
     Attributes:
         name: of the variate.
@@ -32,8 +31,7 @@ class Lists:
 
 
 def variates_of_lists(column: pl.Series) -> Iterator[Lists]:
-    """
-    Yield the variates of a column of lists: one of its name, or ``<name>_<i>`` for lists of lists.
+    """Yield the variates of a column of lists: its name, or ``<name>_<i>`` for nested lists.
 
     Args:
         column: one list of values or of lists of values a row; null and empty ones have no values.
@@ -67,8 +65,7 @@ def _exploded(
 def stamps(
     starts_us: Int64[np.ndarray, " N"], steps: Int64[np.ndarray, " N"], freq: Frequency
 ) -> Int64[np.ndarray, " N"]:
-    """
-    Return the time stamps ``steps`` steps after ``starts_us``, microseconds in UTC.
+    """Return the time stamps ``steps`` steps after ``starts_us``, microseconds in UTC.
 
     Months keep the day of the start, cut to the month's length; from a month's last day they go
     to the last day of each month. Business days are Monday to Friday.

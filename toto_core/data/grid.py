@@ -1,5 +1,4 @@
-"""
-The regular grid of a series: where each time stamp lies on it, and the rows that fill it.
+"""The regular grid of a series: where each time stamp lies on it, and the rows that fill it.
 
 A grid point has an integer *cell*. With a fixed interval, cell c lies at phase + c * interval,
 where the phase is the one most points of the item have. With a calendar frequency (business days,
@@ -32,8 +31,7 @@ MIN_SKIPPED: Final = 3
 
 @dataclass(frozen=True)
 class Calendar:
-    """
-    The points that a calendar frequency has: periods (days, months ..) and a time in each.
+    """The points that a calendar frequency has: periods (days, months ..) and a time in each.
 
     Attributes:
         periods: strictly increasing numbers of the periods since 1970.
@@ -63,8 +61,7 @@ def period_start(periods: Int64[np.ndarray, " N"], freq: str) -> Int64[np.ndarra
 
 
 def make_calendar(times: Int64[np.ndarray, " N"], freq: str) -> Calendar:
-    """
-    Return the calendar of a frequency from all time stamps observed in the data set.
+    """Return the calendar of a frequency from all time stamps observed in the data set.
 
     Business days are those on which anything was observed: holidays are absent. Months, quarters
     and years have no holidays, so every one from the first to the last is there.
@@ -84,8 +81,7 @@ def make_calendar(times: Int64[np.ndarray, " N"], freq: str) -> Calendar:
 def locate(
     rows: pl.DataFrame, series: pl.DataFrame, calendars: Mapping[str, Calendar]
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """
-    Give each row its cell and each series its phase.
+    """Give each row its cell and each series its phase.
 
     Args:
         rows: columns ``series`` and ``time`` (no nulls), sorted by them.
@@ -149,8 +145,7 @@ def is_off_grid(interval: pl.Expr | pl.Series, off: str = "off") -> pl.Expr:
 
 
 def renumber_dst(rows: pl.DataFrame, series: pl.DataFrame) -> pl.DataFrame:
-    """
-    Undo the daylight-saving artefact: k samples of a skipped hour that all carry its end as stamp.
+    """Undo the daylight-saving artefact: samples of a skipped hour that all carry its end.
 
     Such a run follows a gap that its k samples fill exactly, as long as what clocks skip
     (``SKIPPED_US``; the sample due at the end itself may be among them), and the next stamp is on
@@ -223,8 +218,7 @@ def _skipped_hours(
 
 @dataclass(frozen=True)
 class Placed:
-    """
-    Items on their grids.
+    """Items on their grids.
 
     Attributes:
         series: index of each value's series.
@@ -240,8 +234,7 @@ class Placed:
 
 
 def place(rows: pl.DataFrame, series: pl.DataFrame, calendars: Mapping[str, Calendar]) -> Placed:
-    """
-    Put the rows of each item on the grid from its first to its last observed point.
+    """Put the rows of each item on the grid from its first to its last observed point.
 
     Args:
         rows: ``series``, ``time``, ``cell``, ``value``, ``renumbered``; sorted, a cell of a series

@@ -1,5 +1,4 @@
-"""
-The four layouts of raw series: which column is the item, the time stamp, a variate.
+"""The four layouts of raw series: which column is the item, the time stamp, a variate.
 
 - long: a row is an item and a time stamp, each value column a variate;
 - wide: a row is a time stamp, each value column an item with the one variate ``target``;
@@ -37,8 +36,7 @@ _LISTS: Final = {
 
 @dataclass(frozen=True)
 class Columns:
-    """
-    What the columns of a file mean.
+    """What the columns of a file mean.
 
     Attributes:
         item: column of the item; empty where the file or the column is the item.
@@ -55,8 +53,7 @@ class Columns:
 
 
 def resolve(sample: pl.DataFrame, params: IngestParams, *, where: str, num_files: int) -> Columns:
-    """
-    Find the layout and the columns of a file.
+    """Find the layout and the columns of a file.
 
     In the automatic layout, a file with a list column of values is gluonts, one with an item
     column is long. Of the others, several files, one value column, named value columns or the

@@ -1,5 +1,4 @@
-"""
-Choosing the cut-offs, the forecast origins, the held-out groups and the folds.
+"""Choosing the cut-offs, the forecast origins, the held-out groups and the folds.
 
 Test origins are counted back from the end of the data in strides, validation origins from T1, on a
 grid of the most common frequency. What the times mean is in ``data.splits``.
@@ -49,8 +48,7 @@ class ItemSpan:
 
 @dataclass(frozen=True)
 class Survey:
-    """
-    All items at a glance.
+    """All items at a glance.
 
     Attributes:
         days: for each calendar frequency, the sorted days (or months) on which any of its items
@@ -63,8 +61,7 @@ class Survey:
 
 @dataclass(frozen=True)
 class Cells:
-    """
-    How many items are in each cell of the split, and how many each origin judges.
+    """How many items are in each cell of the split, and how many each origin judges.
 
     Attributes:
         seen_train: items that the candidate trains on.
@@ -98,8 +95,7 @@ def survey(items: Iterable[Item]) -> Survey:
 
 
 def make_splits(found: Survey, params: SplitParams) -> Splits:
-    """
-    Set the cut-offs and the origins, and hold groups out.
+    """Set the cut-offs and the origins, and hold groups out.
 
     The most common frequency sets the grid of origins: back from ``test_end`` in equal steps, or,
     where steps differ (business days, months), over the periods in which any of its items has a
@@ -139,8 +135,7 @@ def make_splits(found: Survey, params: SplitParams) -> Splits:
 
 
 def held_out_groups(groups: Iterable[str], share: float) -> tuple[str, ...]:
-    """
-    Choose the groups that are never trained on, by the SHA-256 of their names.
+    """Choose the groups that are never trained on, by the SHA-256 of their names.
 
     A group's fate does not depend on the other groups, so it stays the same when data are added;
     with two exceptions: at least one group is trained on (the one with the largest hash), and with
@@ -158,8 +153,7 @@ def held_out_groups(groups: Iterable[str], share: float) -> tuple[str, ...]:
 
 
 def count_cells(items: Iterable[Item], splits: Splits) -> Cells:
-    """
-    Count the items of each cell and at each origin.
+    """Count the items of each cell and at each origin.
 
     Raises:
         DataError: if nothing can be trained, validated or tested on: all at once.

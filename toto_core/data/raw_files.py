@@ -1,5 +1,4 @@
-"""
-Raw files: finding them, telling what they are, and reading them in batches.
+"""Raw files: finding them, telling what they are, and reading them in batches.
 
 A file is CSV (also .gz, .zst, .bz2), Parquet, Arrow IPC (file or stream) or JSON lines. Whatever
 is wrong with one is found here, before anything is written, as far as its beginning shows it.
@@ -62,8 +61,7 @@ PATH_COLUMN: Final = "\x00path"
 
 @dataclass(frozen=True)
 class RawFile:
-    """
-    A file whose beginning was looked at.
+    """A file whose beginning was looked at.
 
     Attributes:
         path: where it is opened.
@@ -83,8 +81,7 @@ class RawFile:
 
 
 def find_files(patterns: Sequence[str], root: Path) -> list[Path]:
-    """
-    Return the data files that files, folders and globs name, each once, ordered by name.
+    """Return the data files that files, folders and globs name, each once, ordered by name.
 
     Args:
         patterns: absolute or relative to ``root``; ``**`` crosses folders, a folder means all
@@ -118,8 +115,7 @@ def find_files(patterns: Sequence[str], root: Path) -> list[Path]:
 
 
 def look_at(paths: Sequence[Path], root: Path) -> list[RawFile]:
-    """
-    Look at the beginning of each file.
+    """Look at the beginning of each file.
 
     Raises:
         DataError: one line for each file that is empty, unreadable or not what its name says.
@@ -150,8 +146,7 @@ def groups_of_like(files: Sequence[RawFile]) -> list[list[RawFile]]:
 
 
 def read_batches(group: Sequence[RawFile], *, size: int, scratch: Path) -> Iterator[pl.DataFrame]:
-    """
-    Yield the rows of files of a group in order, about ``size`` at a time.
+    """Yield the rows of files of a group in order, about ``size`` at a time.
 
     ``PATH_COLUMN`` says which file a row is from. Memory holds a few batches, except for an
     Arrow IPC stream, which is read whole.
@@ -173,8 +168,7 @@ def read_batches(group: Sequence[RawFile], *, size: int, scratch: Path) -> Itera
 
 
 def head(group: Sequence[RawFile], *, scratch: Path) -> pl.DataFrame:
-    """
-    Return the first rows of a group of files.
+    """Return the first rows of a group of files.
 
     Raises:
         DataError: if they cannot be read.

@@ -1,5 +1,4 @@
-"""
-The rules of validation: their names, what they check on rows, and what quarantine looks like.
+"""The rules of validation: their names, what they check on rows, and what quarantine looks like.
 
 A row is one value of one variate of one item at one time. A value that is NaN or null is a missed
 scrape, not a fault: it is counted as missing and never quarantined. Infinite values are faults.
@@ -59,8 +58,7 @@ OHLC_TOLERANCE: Final = 1e-6
 
 
 def check_names(params: ValidateParams, variates: set[str]) -> None:
-    """
-    Refuse bounds and price columns that name no variate, which would check nothing in silence.
+    """Refuse bounds and price columns that name no variate, which would check nothing in silence.
 
     Raises:
         ConfigError: one line for each fault.
@@ -90,8 +88,7 @@ def check_names(params: ValidateParams, variates: set[str]) -> None:
 
 
 def limits(params: ValidateParams, variates: pl.Series) -> pl.DataFrame:
-    """
-    Return the columns ``lowest``, ``highest`` and ``floor`` for each name in ``variates``.
+    """Return the columns ``lowest``, ``highest`` and ``floor`` for each name in ``variates``.
 
     ``floor`` is 0 for the volume and minus infinity elsewhere. All are float32 like the values, so
     that a value equal to its bound stays inside.
@@ -123,8 +120,7 @@ def _is_in_bounds(data: PolarsData) -> pl.LazyFrame:
 
 
 def row_schema(*, bounded: bool) -> pa.DataFrameSchema:
-    """
-    Return the schema of rows as ingest leaves them.
+    """Return the schema of rows as ingest leaves them.
 
     Args:
         bounded: whether the rows carry the columns of ``limits`` to be checked against.
@@ -144,8 +140,7 @@ def row_schema(*, bounded: bool) -> pa.DataFrameSchema:
 
 
 def row_faults(rows: pl.DataFrame, *, bounded: bool) -> pl.DataFrame:
-    """
-    Return ``index`` and ``rule`` of the rows that break ``row_schema``, one rule for each row.
+    """Return ``index`` and ``rule`` of the rows that break ``row_schema``, one rule for each row.
 
     Raises:
         DataError: if the columns themselves are wrong, so that no row can be judged.

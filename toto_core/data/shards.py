@@ -31,8 +31,7 @@ COMPRESSION_LEVEL = 1
 
 @dataclass(frozen=True)
 class IngestReport:
-    """
-    What was written, for metrics and messages.
+    """What was written, for metrics and messages.
 
     Attributes:
         num_items: items with at least one row.
@@ -85,8 +84,7 @@ def write_table(path: Path, table: pl.DataFrame) -> None:
 
 
 def write_series(directory: Path, rows: pl.DataFrame, items: pl.DataFrame) -> IngestReport:
-    """
-    Write a table of series that fits into memory as one shard, and nothing rejected.
+    """Write a table of series that fits into memory as one shard, and nothing rejected.
 
     Args:
         directory: exists and is empty.

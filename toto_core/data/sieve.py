@@ -1,5 +1,4 @@
-"""
-The steps of validation, in the order of ``sift``.
+"""The steps of validation, in the order of ``sift``.
 
 Each takes rows or whole series out of a ``Sieve`` and leaves behind a rule and a reason in words
 that states what was found and what is allowed.
@@ -105,8 +104,7 @@ def observed(value: pl.Series) -> pl.Series:
 
 
 def sift(sieve: Sieve, params: ValidateParams, calendars: Mapping[str, Calendar]) -> int:
-    """
-    Take out all that breaks a rule and mend what a repair can mend.
+    """Take out all that breaks a rule and mend what a repair can mend.
 
     The rows left have the columns that ``grid.place`` needs, at most one for each point of a grid.
 

@@ -44,8 +44,7 @@ _EMPTY_WORDS: Final = ("", "na", "n/a", "null", "none", "-")
 
 
 def ingest_files(params: IngestParams, root: Path, directory: Path) -> IngestReport:
-    """
-    Read the files that ``params`` names and write them as a folder of series.
+    """Read the files that ``params`` names and write them as a folder of series.
 
     Files are read in batches, so memory does not grow with their rows. An empty cell becomes no
     row; a value or a time stamp that cannot be parsed becomes a rejected row.
@@ -96,8 +95,7 @@ def _check(params: IngestParams) -> Frequency | None:
 
 
 def check_group_pattern(pattern: str | None) -> None:
-    """
-    Check the regular expression that names groups.
+    """Check the regular expression that names groups.
 
     Raises:
         ConfigError: if it is none or has no group of its own.
@@ -118,8 +116,7 @@ def check_group_pattern(pattern: str | None) -> None:
 
 
 def numbers(column: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """
-    Return a column as Float32, null where it holds no number, and where it holds something else.
+    """Return a column as Float32, null where it holds no number, and where it holds something else.
 
     Truth values are 1 and 0; blank text and the usual words for nothing are empty, not wrong.
     """
@@ -137,8 +134,7 @@ def numbers(column: pl.Series) -> tuple[pl.Series, pl.Series]:
 
 @dataclass(frozen=True)
 class _Rows:
-    """
-    Values of one variate, before they are judged.
+    """Values of one variate, before they are judged.
 
     Attributes:
         variate: its name.

@@ -1,5 +1,4 @@
-"""
-Where the past ends, and what may be used and judged on either side.
+"""Where the past ends, and what may be used and judged on either side.
 
 Every split is a calendar time that holds for all items at once, because series of one time are
 correlated: a window of one series tells about the others. T0 starts the validation period, T1 the
@@ -37,8 +36,7 @@ _STRICT = ConfigDict(frozen=True, extra="forbid")
 
 
 class Fold(BaseModel):
-    """
-    One rolling refit: it trains before ``cutoff`` and is judged at ``origins``.
+    """One rolling refit: it trains before ``cutoff`` and is judged at ``origins``.
 
     Attributes:
         fold: from 0 on, in time.
@@ -59,8 +57,7 @@ class Fold(BaseModel):
 
 
 class Splits(BaseModel):
-    """
-    What ``data/splits.json`` says.
+    """What ``data/splits.json`` says.
 
     Attributes:
         stride: steps of ``freq`` from one origin to the next.
@@ -108,8 +105,7 @@ class Splits(BaseModel):
 
     @property
     def cutoffs_us(self) -> dict[str, int]:
-        """
-        Times before which training may see, by name, earliest first.
+        """Times before which training may see, by name, earliest first.
 
         ``train`` (T0) is the candidate's, ``validation`` (T1) ends the validation targets,
         ``fold-<n>`` are the refits'.
@@ -124,8 +120,7 @@ class Splits(BaseModel):
 
     @classmethod
     def load(cls, path: Path) -> "Splits":
-        """
-        Read ``data/splits.json``.
+        """Read ``data/splits.json``.
 
         Raises:
             DataError: if it is missing or is not what ``to_json`` made.
@@ -145,8 +140,7 @@ def judged(
     min_context: int,
     observed: Bool[np.ndarray, " T"],
 ) -> int | None:
-    """
-    Index of the first target step of an item at an origin, or None where it is not judged.
+    """Index of the first target step of an item at an origin, or None where it is not judged.
 
     This is the one rule of which pairs of item and origin are judged: the item's grid goes on for
     ``prediction_length`` steps from the origin, at least one of them is observed, and at least
@@ -172,8 +166,7 @@ def observed_targets(item: Item) -> Bool[np.ndarray, " T"]:
 
 
 def validation_positions(item: Item, splits: Splits) -> Int64[np.ndarray, " K"]:
-    """
-    First target step of an item at each validation origin; -1 where it is not judged.
+    """First target step of an item at each validation origin; -1 where it is not judged.
 
     An item of a longer interval than ``splits.freq`` may reach beyond T1 from a late origin: it is
     not judged there either.
@@ -199,8 +192,7 @@ def kept_windows(
     embargo: int = 0,
     rule: Literal["rolling", "strict", "label_only"] = "strict",
 ) -> Int64[np.ndarray, " K"]:
-    """
-    Return the indices of the training windows that survive purging.
+    """Return the indices of the training windows that survive purging.
 
     A window with origin o has its context in [o - C, o) and its targets in [o, o + H). It is kept
     if, for each test block [a, b), the union of the test targets in calendar time over all series,

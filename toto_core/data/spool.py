@@ -1,5 +1,4 @@
-"""
-From rows in the order of the files to sorted shards, in memory that the row count does not change.
+"""From rows in file order to sorted shards, in memory that the row count does not change.
 
 Rows are held as numbers (code of the item, code of the variate, time stamp, value). Beyond one
 shard's worth they are dealt to buckets on disk by a stable hash of the item; each bucket is then
@@ -38,8 +37,7 @@ _TIME_UNITS_US: Final = (1_000_000, 1_000)
 
 
 class Items:
-    """
-    The items seen so far, by their code.
+    """The items seen so far, by their code.
 
     Attributes:
         sources: file of each item's first row.
@@ -60,8 +58,7 @@ class Items:
         return names.cast(self._alive.dtype).to_physical()
 
     def note(self, codes: pl.Series, sources: pl.Series | str, *, origin: str) -> None:
-        """
-        Remember where items are from.
+        """Remember where items are from.
 
         Args:
             codes: of rows of one group of files.
@@ -107,8 +104,7 @@ class Variates:
 
 
 class Spool:
-    """
-    Collects rows and writes them as a folder of series.
+    """Collects rows and writes them as a folder of series.
 
     Args:
         directory: of the series; exists and is empty.
@@ -160,8 +156,7 @@ class Spool:
             self._flush_rejected()
 
     def finish(self, *, freq: Frequency | None, group_pattern: str | None) -> IngestReport:
-        """
-        Write the shards, the table of items and the rejected rows.
+        """Write the shards, the table of items and the rejected rows.
 
         Args:
             freq: of all items; None: declared by the items, else inferred.

@@ -1,5 +1,4 @@
-"""
-Synthetic series for pretraining: four families, each a short function of (generator, length).
+"""Synthetic series for pretraining: four families, each a short function of (generator, length).
 
 They cover what real series of operations and markets do: calendar seasons with trends, correlated
 noise and random walks, shifts with spikes, and intermittent counts. A series is a pure function of
@@ -61,8 +60,7 @@ def trend_season(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "
 
 
 def autoregressive(rng: np.random.Generator, length: int) -> Float32[np.ndarray, " T"]:
-    """
-    Correlated noise: autoregressions, long memory, and random walks with drift and volatility.
+    """Correlated noise: autoregressions, long memory, and random walks with drift and volatility.
 
     Stationary kinds are made in the frequency domain: white noise divided by the polynomial of the
     poles, or by a power of the frequency (Timmer and Koenig 1995, Astron. Astrophys. 300, 707).
@@ -100,8 +98,7 @@ def shifts_spikes(rng: np.random.Generator, length: int) -> Float32[np.ndarray, 
 
 
 def intermittent(rng: np.random.Generator, length: int) -> Float32[np.ndarray, " T"]:
-    """
-    Counts that are mostly zero: rare demand, or bursts between silences.
+    """Counts that are mostly zero: rare demand, or bursts between silences.
 
     Demand comes with a probability that may have a season; its sizes are geometric or log-normal
     (Croston 1972; Syntetos and Boylan 2005).
@@ -131,8 +128,7 @@ FAMILIES: Final[Mapping[str, Callable[[np.random.Generator, int], np.ndarray]]] 
 def synthetic_series(
     seed: int, index: int, *, length: int, weights: Mapping[str, float]
 ) -> tuple[str, Float32[np.ndarray, " T"]]:
-    """
-    Make series ``index`` of the set of ``seed``: the name of its family, and its values.
+    """Make series ``index`` of the set of ``seed``: the name of its family, and its values.
 
     Args:
         length: T, steps, at least 1.
@@ -296,8 +292,7 @@ def _on_off(rng: np.random.Generator, length: int) -> np.ndarray:
 
 
 def _measured(rng: np.random.Generator, signal: np.ndarray) -> np.ndarray:
-    """
-    Put a signal on a scale as a sensor would: plain, censored, counted or rounded.
+    """Put a signal on a scale as a sensor would: plain, censored, counted or rounded.
 
     Scales cover many orders of magnitude; the offset is nothing, or a multiple of the scale.
     """

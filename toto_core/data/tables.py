@@ -1,5 +1,4 @@
-"""
-Series on disk and in memory: the layout of ``data/series`` and ``data/valid``.
+"""Series on disk and in memory: the layout of ``data/series`` and ``data/valid``.
 
 A folder of series holds
 
@@ -51,8 +50,7 @@ ITEMS_FILE = "items.parquet"
 
 @dataclass(frozen=True)
 class Item:
-    """
-    One item on its regular grid: all its variates at the same time stamps, missing = NaN.
+    """One item on its regular grid: all its variates at the same time stamps, missing = NaN.
 
     Attributes:
         freq: canonical frequency, for example ``5min`` or ``1B`` (``data.frequency``).
@@ -79,8 +77,7 @@ def shard_path(directory: Path, index: int) -> Path:
 
 
 def shard_paths(directory: Path) -> list[Path]:
-    """
-    All shards of a folder of series, in order.
+    """All shards of a folder of series, in order.
 
     Raises:
         DataError: if there is none.
@@ -102,8 +99,7 @@ def read_items_table(directory: Path) -> pl.DataFrame:
 
 
 def read_items(directory: Path) -> Iterator[Item]:
-    """
-    Yield the items of a folder of validated series in the order of their names, per shard.
+    """Yield the items of a folder of validated series in the order of their names, per shard.
 
     Memory holds one shard at a time.
     """

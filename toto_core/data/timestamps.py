@@ -1,5 +1,4 @@
-"""
-Time stamps of any usual spelling to UTC: text, dates, zoned or naive, and epoch numbers.
+"""Time stamps of any usual spelling to UTC: text, dates, zoned or naive, and epoch numbers.
 
 A column's own format is found once (``detect_format``) and tried first; what it does not fit is
 tried with every format that cannot be misread, so that a column may hold two formats.
@@ -61,8 +60,7 @@ _MAX_SHAPES: Final = 64
 
 @dataclass(frozen=True)
 class TimestampReader:
-    """
-    How one column of time stamps is read.
+    """How one column of time stamps is read.
 
     Attributes:
         format: of text: a ``strptime`` format or ``EPOCH``; None for other types.
@@ -73,8 +71,7 @@ class TimestampReader:
     timezone: str
 
     def read(self, column: pl.Series, items: pl.Series | None = None) -> pl.Series:
-        """
-        Return the column in UTC, null where a value is no time stamp.
+        """Return the column in UTC, null where a value is no time stamp.
 
         In the hour that a clock repeats when daylight saving ends, the first occurrence of a
         naive time stamp within an item counts as summer time and the second one as winter time;
@@ -127,8 +124,7 @@ class TimestampReader:
 
 
 def detect_format(column: pl.Series, *, where: str) -> str | None:
-    """
-    Return the format of most of a text column, or None if the column is not text.
+    """Return the format of most of a text column, or None if the column is not text.
 
     Args:
         column: the beginning of a column; more of it decides between day and month first.
@@ -156,8 +152,7 @@ def detect_format(column: pl.Series, *, where: str) -> str | None:
 
 
 def check_timezone(name: str) -> None:
-    """
-    Check that a time zone is known.
+    """Check that a time zone is known.
 
     Raises:
         ConfigError: if it is not.

@@ -1,5 +1,4 @@
-"""
-Split the rows of a shard into those that pass, on a regular grid, and those in quarantine.
+"""Split the rows of a shard into those that pass, on a regular grid, and those in quarantine.
 
 Nothing is lost and nothing is silent: each row that carries a value ends up in exactly one place,
 which is counted on both sides, and a repaired row is counted under the name of its repair.
@@ -25,8 +24,7 @@ from toto_core.errors import DataError
 
 @dataclass
 class Counts:
-    """
-    What validation did, in numbers; shards add up.
+    """What validation did, in numbers; shards add up.
 
     Attributes:
         rows_in: rows that carry a value, those that ingest could not parse among them.
@@ -81,8 +79,7 @@ class Counts:
         return {**self.totals(), "rules": by_rule, "repairs": repairs}
 
     def check(self) -> None:
-        """
-        Prove that no row and no series was lost or counted twice.
+        """Prove that no row and no series was lost or counted twice.
 
         Raises:
             RuntimeError: if one was, which is a fault of this program.
@@ -100,8 +97,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Checked:
-    """
-    A shard after validation.
+    """A shard after validation.
 
     Attributes:
         rows: valid rows on their grids, columns of ``tables.SERIES_SCHEMA``.
@@ -118,8 +114,7 @@ class Checked:
 
 
 def series_facts(items: pl.DataFrame, params: ValidateParams) -> pl.DataFrame:
-    """
-    Return what the rules need to know of each series: its frequency and its limits.
+    """Return what the rules need to know of each series: its frequency and its limits.
 
     Args:
         items: ``items.parquet`` of the series; ``freq`` may be null or empty where none was found.
@@ -150,8 +145,7 @@ def series_facts(items: pl.DataFrame, params: ValidateParams) -> pl.DataFrame:
 
 
 def collect_calendars(shards: Iterable[pl.DataFrame], facts: pl.DataFrame) -> dict[str, Calendar]:
-    """
-    Return the calendar of each calendar frequency, from the times observed by any item.
+    """Return the calendar of each calendar frequency, from the times observed by any item.
 
     Args:
         shards: read one after the other; ``item_id``, ``timestamp`` and ``value`` are used.
@@ -182,8 +176,7 @@ def check_shard(
     params: ValidateParams,
     calendars: Mapping[str, Calendar],
 ) -> Checked:
-    """
-    Validate a shard of series.
+    """Validate a shard of series.
 
     Args:
         shard: columns of ``tables.SERIES_SCHEMA``, sorted; equal stamps in the recorded order.

@@ -1,5 +1,4 @@
-"""
-Windows of the corpus as batches: random ones to train on, fixed ones to validate on.
+"""Windows of the corpus as batches: random ones to train on, fixed ones to validate on.
 
 A row has a fixed number of slots, one variate each. Training fills the slots with items drawn by
 weight, so that a row may hold several items; ``series_ids`` says which slots belong together.
@@ -30,8 +29,7 @@ Chosen = TypeVar("Chosen")
 
 @dataclass(frozen=True)
 class Batch:
-    """
-    Rows for the network.
+    """Rows for the network.
 
     Attributes:
         target: values, 0 where missing.
@@ -53,8 +51,7 @@ class Batch:
 
 
 class TrainingWindows:
-    """
-    An endless source of training batches, none of which sees a point at or behind ``cutoff``.
+    """An endless source of training batches, none of which sees a point at or behind ``cutoff``.
 
     A batch is a pure function of (``seed``, step), so a run can go on from any step. Each row is
     either real or synthetic, as the weights of the corpus share it out; its slots are filled with
@@ -146,8 +143,7 @@ def validation_batches(
     num_variates: int,
     max_windows: int,
 ) -> list[Batch]:
-    """
-    Make the fixed batches of the validation period, at the validation origins of the split.
+    """Make the fixed batches of the validation period, at the validation origins of the split.
 
     Each row has ``context_length`` steps of context and then the horizon: ``prediction_length``
     rounded up to whole patches. In the horizon, targets are observed in the first
@@ -235,8 +231,7 @@ class _Rows:
         end: int,
         hidden_from: int | None = None,
     ) -> None:
-        """
-        Put steps [start, end) of item ``n`` into the next slots; a negative start is padded.
+        """Put steps [start, end) of item ``n`` into the next slots; a negative start is padded.
 
         Past covariates are left unobserved from ``hidden_from`` on.
         """
@@ -287,8 +282,7 @@ def _validation_windows(corpus: Corpus, prediction_length: int) -> list[tuple[in
 
 
 def _even_choice(members: list[Chosen], most: int) -> list[Chosen]:
-    """
-    At most ``most`` members in their order, always the same ones.
+    """At most ``most`` members in their order, always the same ones.
 
     A fixed stride could meet the same origin of every item; a fixed shuffle does not.
     """

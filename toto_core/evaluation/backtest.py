@@ -1,5 +1,4 @@
-"""
-Forecasts of a model and of the baselines at the same origins, in one table.
+"""Forecasts of a model and of the baselines at the same origins, in one table.
 
 The forecaster is a function from contexts to quantiles, so that anything can be judged: a
 network, a spreadsheet, somebody else's model. It is given points before the origin alone, and the
@@ -63,8 +62,7 @@ def backtest(
     naive_window: int,
     seasonality: int | None,
 ) -> pl.DataFrame:
-    """
-    Forecast every judged pair of item and origin with a model and with each baseline.
+    """Forecast every judged pair of item and origin with a model and with each baseline.
 
     Which pairs are judged says ``splits.judged``. A target variate without any observed value
     before an origin is left out there.

@@ -1,5 +1,4 @@
-"""
-The forecasts that a model has to beat: no change, drift and seasonal naive, with quantiles.
+"""The forecasts that a model has to beat: no change, drift and seasonal naive, with quantiles.
 
 All three take their quantiles from changes that the series itself has made, because Gaussian ones
 are too wide in the middle where changes have heavy tails, and a model could then win by its
@@ -31,8 +30,7 @@ def baseline_quantiles(
     naive_window: int,
     seasonality: int,
 ) -> dict[str, Float32[np.ndarray, "N H Q"]]:
-    """
-    Forecast one series from each of several origins with every baseline.
+    """Forecast one series from each of several origins with every baseline.
 
     The quantiles of h steps ahead are those of the series' own h-step changes, moved so that
     their median is zero, around
@@ -106,8 +104,7 @@ def change_quantiles(
     lags: Int64[np.ndarray, " L"],
     window: int,
 ) -> tuple[Float[np.ndarray, "N L Q"], np.ndarray]:
-    """
-    Quantiles of the last ``window`` changes over each lag before each position, median zero.
+    """Quantiles of the last ``window`` changes over each lag before each position, median zero.
 
     Quantiles interpolate linearly between order statistics. A lag with fewer than
     ``MIN_CHANGES`` observed changes takes the quantiles of the next smaller lag that has enough;

@@ -1,5 +1,4 @@
-"""
-Whether quantiles mean what they say: how often the truth lies below each of them.
+"""Whether quantiles mean what they say: how often the truth lies below each of them.
 
 A target that equals a quantile counts as below it (as in fev and GluonTS).
 
@@ -49,8 +48,7 @@ def coverage_table(
 def calibration_scores(
     forecasts: pl.DataFrame, facts: pl.DataFrame, *, forecaster: str
 ) -> dict[str, float]:
-    """
-    Sum up the calibration of one forecaster.
+    """Sum up the calibration of one forecaster.
 
     Args:
         facts: columns item_id, variate and scale, one row for each series.

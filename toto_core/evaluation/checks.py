@@ -29,8 +29,7 @@ MAX_EXCLUDED_SHARE = 0.01
 
 @dataclass(frozen=True)
 class Provenance:
-    """
-    What the candidate says of its own training; None where it says nothing.
+    """What the candidate says of its own training; None where it says nothing.
 
     Attributes:
         last_training_time: the newest time stamp of any training target.
@@ -45,8 +44,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Comparison:
-    """
-    The model against one baseline.
+    """The model against one baseline.
 
     Attributes:
         margin_test: of (1 - margin) times the baseline's loss minus the model's, per origin.

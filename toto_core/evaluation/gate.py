@@ -1,5 +1,4 @@
-"""
-The registration gate: PASS, FAIL or INCONCLUSIVE from the losses of one test period.
+"""The registration gate: PASS, FAIL or INCONCLUSIVE from the losses of one test period.
 
 The rules are those of docs/evaluation.md, section "The verdict". The unit of inference is the
 origin: losses are averaged over steps and series first, and one differential for each origin
@@ -35,8 +34,7 @@ def judge(
     attempt: int,
     params: RegisterParams,
 ) -> Verdict:
-    """
-    Judge a candidate by the losses of seen series after T1.
+    """Judge a candidate by the losses of seen series after T1.
 
     Args:
         losses: the table of ``data/losses.parquet``: a row for each item, variate, origin and
@@ -83,8 +81,7 @@ def judge(
 
 
 def complete_panel(rows: pl.DataFrame) -> tuple[Check, pl.DataFrame]:
-    """
-    Return the pairs of series and origin that all were judged on, one column per forecaster.
+    """Return the pairs of series and origin that all were judged on, one column per forecaster.
 
     A pair without a finite loss of the model fails the returned check: it is neither dropped
     silently nor filled with a baseline. A pair without a finite loss of a baseline is left out

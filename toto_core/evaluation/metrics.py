@@ -1,5 +1,4 @@
-"""
-Losses of quantile forecasts, from the single cell to the pooled figure.
+"""Losses of quantile forecasts, from the single cell to the pooled figure.
 
 Conventions, where libraries differ (fev and GluonTS agree with each of them unless said):
 
@@ -29,8 +28,7 @@ ORIGIN_KEYS = ("item_id", "variate", "origin")
 
 @dataclass(frozen=True)
 class CellLosses:
-    """
-    Losses of one forecaster, one value for each cell; zero where the target is missing.
+    """Losses of one forecaster, one value for each cell; zero where the target is missing.
 
     Attributes:
         observed: whether the target is there.
@@ -53,8 +51,7 @@ def cell_losses(
     *,
     levels: Sequence[float] = QUANTILE_LEVELS,
 ) -> CellLosses:
-    """
-    Compute the losses of each cell.
+    """Compute the losses of each cell.
 
     The loss at level q of a quantile z is 2 |(y - z) (1{y <= z} - q)|.
 
@@ -80,8 +77,7 @@ def cell_losses(
 
 
 def seasonal_errors(series: pl.LazyFrame, seasons: pl.DataFrame, *, before_us: int) -> pl.DataFrame:
-    """
-    Return the scale of each series: its mean |y_t - y_(t-S)| before a point in time.
+    """Return the scale of each series: its mean |y_t - y_(t-S)| before a point in time.
 
     Only pairs of observed values count. The scale is null where there is no pair, and 0 where
     the history is constant; neither can scale a loss.
@@ -114,8 +110,7 @@ def origin_losses(
     source: str,
     levels: Sequence[float] = QUANTILE_LEVELS,
 ) -> pl.DataFrame:
-    """
-    Average the losses of each forecaster over the steps of each item, variate and origin.
+    """Average the losses of each forecaster over the steps of each item, variate and origin.
 
     Args:
         forecasts: the table of ``backtest``, sorted by item, variate, origin and step.
@@ -164,8 +159,7 @@ def origin_losses(
 
 
 def pooled_scores(losses: pl.DataFrame) -> dict[str, dict[str, float]]:
-    """
-    Pool the rows of ``origin_losses`` into one figure for each metric and forecaster.
+    """Pool the rows of ``origin_losses`` into one figure for each metric and forecaster.
 
     All are averages over observed cells: mase, sql, mae, mql (unscaled quantile loss), wql (sum
     of the quantile loss over the sum of |y|, which is GIFT-Eval's CRPS), coverage80, and
@@ -195,8 +189,7 @@ def pooled_scores(losses: pl.DataFrame) -> dict[str, dict[str, float]]:
 def horizon_scores(
     forecasts: pl.DataFrame, facts: pl.DataFrame, *, forecasters: Sequence[str]
 ) -> pl.DataFrame:
-    """
-    Average the scaled losses over items and origins for each step ahead.
+    """Average the scaled losses over items and origins for each step ahead.
 
     Returns:
         Columns step, forecaster, mase and sql; series without a usable scale are left out.

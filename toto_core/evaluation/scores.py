@@ -1,5 +1,4 @@
-"""
-The evaluation in numbers and in one sentence: skill, tests, scores and what was left out.
+"""The evaluation in numbers and in one sentence: skill, tests, scores and what was left out.
 
 Every comparison takes one loss per origin (averaged over steps, then over series) for the model
 and for the baseline, and tests their difference (``significance``).
@@ -33,8 +32,7 @@ Comparison = dict[str, Any]
 
 
 def compare(losses: pl.DataFrame, baseline: str, *, overlap: int) -> Comparison:
-    """
-    Compare the model with one baseline over the origins.
+    """Compare the model with one baseline over the origins.
 
     Args:
         losses: rows of ``origin_losses`` of the series that the claim is about.
@@ -123,8 +121,7 @@ def evaluation_report(
     exclusions: Sequence[Mapping[str, object]],
     seasonality: Mapping[str, int],
 ) -> dict[str, Any]:
-    """
-    Form the content of ``reports/metrics/evaluate.json``.
+    """Form the content of ``reports/metrics/evaluate.json``.
 
     ``pooled``, ``by_variate``, ``coverage`` and ``calibration`` are about the seen series of the
     candidate, which are what the gate judges; held-out series and rolling refits have their own
@@ -183,8 +180,7 @@ def blocks_of(losses: pl.DataFrame) -> dict[str, pl.DataFrame]:
 
 
 def item_scores(losses: pl.DataFrame) -> pl.DataFrame:
-    """
-    Score the candidate on each series.
+    """Score the candidate on each series.
 
     Returns:
         Columns item_id, variate, held_out, origins, mase, sql, and skill_vs_<baseline> for each
@@ -218,8 +214,7 @@ def item_scores(losses: pl.DataFrame) -> pl.DataFrame:
 
 
 def headline(skill: Mapping[str, Mapping[str, Comparison]]) -> str:
-    """
-    Say in one sentence whether the model beats no change, by how much, and what is not won.
+    """Say in one sentence whether the model beats no change, by how much, and what is not won.
 
     Args:
         skill: the blocks of ``evaluation_report``; "candidate" must have every baseline.

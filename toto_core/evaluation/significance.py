@@ -1,5 +1,4 @@
-"""
-Diebold-Mariano tests of the loss differential per forecast origin, baseline minus model.
+"""Diebold-Mariano tests of the loss differential per forecast origin, baseline minus model.
 
 The unit of inference is the origin: average the loss over steps, then over series, and test the
 one value that each origin leaves. ``h`` counts origins too: it is how many consecutive forecasts
@@ -29,8 +28,7 @@ MAX_AUTOCORRELATION = 0.97
 
 @dataclass(frozen=True)
 class DMResult:
-    """
-    The outcome of a test of equal accuracy.
+    """The outcome of a test of equal accuracy.
 
     Attributes:
         statistic: mean / std_error, times the HLN factor in ``dm_test``; NaN if inconclusive.
@@ -77,8 +75,7 @@ def dm_test(
     alternative: Alternative = "greater",
     variance: Variance = "acf",
 ) -> DMResult:
-    """
-    Test equal accuracy as R's ``forecast::dm.test`` 8.20 does: DM with the HLN correction.
+    """Test equal accuracy as R's ``forecast::dm.test`` 8.20 does: DM with the HLN correction.
 
     It is a figure to compare with others, not this project's gate: its rectangular variance
     rejects up to twice too often once forecasts overlap (``ewc_dm_test`` is the gate's). With
@@ -134,8 +131,7 @@ def dm_test(
 def ewc_dm_test(
     d: Float[np.ndarray, " n"], *, h: int, alternative: Alternative = "greater"
 ) -> DMResult:
-    """
-    Test equal accuracy with equal-weighted cosines: the gate's statistic.
+    """Test equal accuracy with equal-weighted cosines: the gate's statistic.
 
     The long-run variance is the mean of the first B squared cosine transforms of d (Lazarus,
     Lewis, Stock and Watson 2018), compared with Student's t of B degrees of freedom. B shrinks
@@ -176,8 +172,7 @@ def ewc_dm_test(
 
 @dataclass(frozen=True)
 class EWCRows:
-    """
-    What ``ewc_rows`` finds for each of R series of differentials.
+    """What ``ewc_rows`` finds for each of R series of differentials.
 
     Attributes:
         conclusive: False where the test refuses; the other figures are given all the same.
@@ -191,8 +186,7 @@ class EWCRows:
 
 
 def ewc_rows(d: Float[np.ndarray, "R n"], *, h: int) -> EWCRows:
-    """
-    Compute the statistic of ``ewc_dm_test`` for many series of differentials at once.
+    """Compute the statistic of ``ewc_dm_test`` for many series of differentials at once.
 
     Meant for simulations; d must be finite.
     """

@@ -17,8 +17,7 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Check:
-    """
-    One question that the gate asks.
+    """One question that the gate asks.
 
     Attributes:
         found: what was measured, in words.
@@ -35,8 +34,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Verdict:
-    """
-    The outcome with everything that led to it.
+    """The outcome with everything that led to it.
 
     Attributes:
         checks: what decides.

@@ -1,5 +1,4 @@
-"""
-Forecasts of plain NumPy series: ragged lengths, missing values, any number of variates.
+"""Forecasts of plain NumPy series: ragged lengths, missing values, any number of variates.
 
 Shapes: V variates, T time steps of one context, H prediction length, Q quantile levels; in a
 batch B contexts, U targets and E known covariates of each, C steps of the padded context.
@@ -39,8 +38,7 @@ class _Series:
 
 
 class Forecaster:
-    """
-    A network with everything around it that a forecast needs.
+    """A network with everything around it that a forecast needs.
 
     A forecast depends on its own context alone: batches hold contexts of the same number of
     patches and variates only, so that neighbours change nothing but the last digits.
@@ -67,8 +65,7 @@ class Forecaster:
         compute_dtype: torch.dtype = torch.float32,
         context_length: int | None = None,
     ) -> "Forecaster":
-        """
-        A forecaster from a model directory.
+        """A forecaster from a model directory.
 
         Args:
             directory: ``config.json`` and weights, written here or released by Datadog.
@@ -92,8 +89,7 @@ class Forecaster:
         known_future: Sequence[np.ndarray | None] | None = None,
         batch_size: int = 256,
     ) -> list[np.ndarray]:
-        """
-        Quantiles of the steps that follow each context.
+        """Quantiles of the steps that follow each context.
 
         The variates of a context inform each other; contexts do not. A context without a single
         observed value gets a finite forecast at zero.

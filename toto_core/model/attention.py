@@ -1,5 +1,4 @@
-"""
-Self-attention along one axis of the grid of patches: time (causal, rotary) or variates.
+"""Self-attention along one axis of the grid of patches: time (causal, rotary) or variates.
 
 Shapes: B batch, V variates, P patches, D = d_model, N heads, K = D / N; A is the attended axis
 (P or V) and R all other axes together.
@@ -45,8 +44,7 @@ def plain_stand(groups: Int[Tensor, "B V P"]) -> Stand:
 
 
 def sight(stand: Stand, *, head_dim: int, dtype: torch.dtype) -> Sight:
-    """
-    Masks (True = seen) and rotary factors.
+    """Masks (True = seen) and rotary factors.
 
     A patch sees patches of its own group only: earlier ones of its variate and itself, or those
     of other variates at its time. With one variate the second mask is None: it sees itself.
@@ -78,8 +76,7 @@ class PerDimScale(nn.Module):
 
 
 class AxisAttention(nn.Module):
-    """
-    Multi-head attention with fused projections and the logit scale 1/K of muP.
+    """Multi-head attention with fused projections and the logit scale 1/K of muP.
 
     ``mix`` is the residual branch's share of the output: it is folded into the forward of the
     last projection and into the input gradient of the first.

@@ -1,5 +1,4 @@
-"""
-One layer of the stack: attention, then a gated feed-forward, each mixed into the residual stream.
+"""One layer of the stack: attention, then a gated feed-forward, each mixed into the stream.
 
 Shapes: B batch, V variates, P patches, D = d_model.
 """
@@ -31,8 +30,7 @@ class GatedFeedForward(nn.Module):
 
 
 class Layer(nn.Module):
-    """
-    Pre-norm attention over one axis and feed-forward, mixed as u-muP prescribes.
+    """Pre-norm attention over one axis and feed-forward, mixed as u-muP prescribes.
 
     The forward of a branch carries ``tau / sqrt(1 + tau^2)`` and that of the skip
     ``1 / sqrt(1 + tau^2)``; backward, the same factors stand at the branch's entrance, so that

@@ -1,5 +1,4 @@
-"""
-Forecasting: a horizon of hidden patches behind the context, decoded at once or in blocks.
+"""Forecasting: a horizon of hidden patches behind the context, decoded at once or in blocks.
 
 The protocol is the one of the released package (DataDog/toto at 46bd92a).
 
@@ -117,8 +116,7 @@ def forecast(
 
 @dataclass(frozen=True)
 class _Canvas:
-    """
-    Context and horizon of targets and known covariates; the horizon fills up as it is decoded.
+    """Context and horizon of targets and known covariates; the horizon fills up as it is decoded.
 
     The later blocks stand as those of the released package do with its cache of keys: their xPos
     decay counts from their own middle while older keys keep the middle of their time, and over
@@ -133,8 +131,7 @@ class _Canvas:
     centre: Float[Tensor, " P"]
 
     def block(self, *, fresh: int, end: int) -> tuple[Tensor, Tensor, Stand]:
-        """
-        Values, visibility and stand of the patches before the one that ends at ``end``.
+        """Values, visibility and stand of the patches before the one that ends at ``end``.
 
         The last patch of the block is only predicted; nothing looks at it. The patches from
         ``fresh`` on have not been encoded before.

@@ -1,5 +1,4 @@
-"""
-The way in and the way out: an MLP with one hidden layer beside a linear skip.
+"""The way in and the way out: an MLP with one hidden layer beside a linear skip.
 
 Shapes: D width in, O width out, M hidden width.
 """

@@ -1,5 +1,4 @@
-"""
-Rotary positions with xPos decay on the first half of each head.
+"""Rotary positions with xPos decay on the first half of each head.
 
 Pairs of neighbouring features turn with frequency ``10000^(-i/w)``, i = 0, 2, ..., w the rotated
 width; queries are multiplied by ``decay_i^(pos/256)`` and keys by its inverse, with
@@ -45,8 +44,7 @@ def feature_order(head_dim: int) -> Int[Tensor, " K"]:
 def rotation(
     centre: Float[Tensor, " P"], head_dim: int, *, device: torch.device, dtype: torch.dtype
 ) -> Rotation:
-    """
-    The factors of the first positions, computed in float64.
+    """The factors of the first positions, computed in float64.
 
     Args:
         centre: where the decay of each position counts from; one value for all gives xPos.

@@ -1,5 +1,4 @@
-"""
-Causal standardisation of each variate, one location and scale per patch.
+"""Causal standardisation of each variate, one location and scale per patch.
 
 Shapes: B batch, V variates, T time steps, P patches, L patch size.
 """
@@ -14,8 +13,7 @@ MIN_SCALE = 1e-6
 def causal_stats(
     target: Float[Tensor, "B V P L"], visible: Bool[Tensor, "B V P L"], *, min_observed: int = 0
 ) -> tuple[Float[Tensor, "B V P"], Float[Tensor, "B V P"]]:
-    """
-    Mean and standard deviation of all visible values up to the end of each patch, in float64.
+    """Mean and standard deviation of all visible values up to the end of each patch, in float64.
 
     A patch without visible values carries the statistics of the patches before it; before the
     first visible value the location is 0 and the scale its floor, ``MIN_SCALE``. The variance has

@@ -27,8 +27,7 @@ _FIXED: Mapping[str, object] = {
 
 
 def attention_ratio(context_length: int) -> float:
-    """
-    How much more weight attention branches get than feed-forward branches: ``sqrt(S / ln S)``.
+    """How much more weight attention branches get than feed-forward branches: ``sqrt(S / ln S)``.
 
     ``S`` is the number of patches of ``context_length`` steps. The output of plain attention has
     variance ``ln(S) / S``; the ratio restores the balance (arXiv:2605.20119, section 4.4).
@@ -47,8 +46,7 @@ def attention_ratio(context_length: int) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """
-    Shape and constants of a network; the fields are the keys of the released ``config.json``.
+    """Shape and constants of a network; the fields are the keys of the released ``config.json``.
 
     Keys that have one value in all published sizes are kept, so that the files stay the same, and
     refused with any other value.
@@ -101,8 +99,7 @@ class ModelConfig:
 
 
 def config_from_json(values: Mapping[str, object]) -> ModelConfig:
-    """
-    The configuration that the contents of a ``config.json`` describe.
+    """The configuration that the contents of a ``config.json`` describe.
 
     Raises:
         ValueError: one line for each key that is unknown, missing or has a value of another type
@@ -142,8 +139,7 @@ def native_context(config: ModelConfig) -> int:
 
 
 def residual_taus(config: ModelConfig) -> list[tuple[float, float]]:
-    """
-    The weight tau of the attention and of the feed-forward branch of each layer.
+    """The weight tau of the attention and of the feed-forward branch of each layer.
 
     A branch is mixed as ``(tau * branch + skip) / sqrt(1 + tau^2)``; the rule is the one of
     u-muP (arXiv:2407.17465, appendix G.2.2) with the multipliers of Toto 2.0.

@@ -1,5 +1,4 @@
-"""
-The Toto 2.0 network: patches in, nine quantiles of the next patch out.
+"""The Toto 2.0 network: patches in, nine quantiles of the next patch out.
 
 Architecture and constants: arXiv:2605.20119 and the released code and configurations
 (DataDog/toto at 46bd92a).
@@ -25,8 +24,7 @@ from toto_core.model.umup import UnitLinear, rms_norm
 
 
 class Output(NamedTuple):
-    """
-    What the network says of each patch.
+    """What the network says of each patch.
 
     ``quantiles[..., p, :]`` belong to patch p + 1, in asinh space:
     ``asinh((target - loc) / scale)`` with ``loc`` and ``scale`` of patch p. They are not sorted.
@@ -70,8 +68,7 @@ class _OutputHead(nn.Module):
 
 
 class Toto2(nn.Module):
-    """
-    The network, its weights drawn from ``seed``: N(0, 1) matrices, zero biases and gains.
+    """The network, its weights drawn from ``seed``: N(0, 1) matrices, zero biases and gains.
 
     Parameters are float32; ``compute_dtype`` is the dtype of the activations and of the scaled
     copies of the weights. Norms, softmax, statistics and quantiles stay in float32 or better.
@@ -105,8 +102,7 @@ class Toto2(nn.Module):
         cpm_mask: Bool[Tensor, "B V T"],
         series_ids: Int[Tensor, "B V"],
     ) -> Output:
-        """
-        Predict, at each patch, the quantiles of the next one from all visible values up to it.
+        """Predict, at each patch, the quantiles of the next one from all visible values up to it.
 
         Args:
             target: values; whatever stands where it is not observed has no effect.
@@ -139,8 +135,7 @@ class Toto2(nn.Module):
         min_observed: int = 0,
         max_deviation: float | None = None,
     ) -> Float[Tensor, "Q B V H"]:
-        """
-        Sorted quantiles of the next ``prediction_length`` steps, in the units of the target.
+        """Sorted quantiles of the next ``prediction_length`` steps, in the units of the target.
 
         Args:
             target: values; T must be a multiple of the patch size (pad on the left).
@@ -179,8 +174,7 @@ class Toto2(nn.Module):
         return self
 
     def set_global_tokens(self, num_tokens: int | None) -> None:
-        """
-        Tell the layers over how many patch tokens one optimiser step sums its gradients.
+        """Tell the layers over how many patch tokens one optimiser step sums its gradients.
 
         ``num_tokens`` = B * V * P of a micro-batch, times micro-batches, times processes; None: the
         tokens of the batch at hand. Gradients of weights are scaled by its inverse square root.
@@ -219,8 +213,7 @@ class Toto2(nn.Module):
         min_observed: int = 0,
         read_from: int = 0,
     ) -> tuple[Float[Tensor, "Q B V R L"], Float[Tensor, "B V P"], Float[Tensor, "B V P"]]:
-        """
-        Quantiles in asinh space, and location and scale of each patch in float64.
+        """Quantiles in asinh space, and location and scale of each patch in float64.
 
         Args:
             target: values.

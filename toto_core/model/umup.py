@@ -1,5 +1,4 @@
-"""
-Unit scaling: linear layers and activations that keep forward and backward values near one.
+"""Unit scaling: linear layers and activations that keep forward and backward values near one.
 
 The rules are those of u-muP (arXiv:2407.17465) as Toto 2.0 uses them. Gradients here are not the
 derivatives of the forward: each direction has its own constant. The constants multiply the small
@@ -70,8 +69,7 @@ def _per_row(factor: float | Tensor) -> float | Tensor:
 
 
 class UnitLinear(nn.Module):
-    """
-    A linear layer whose output, input gradient and weight gradient have unit scale at the start.
+    """A linear layer whose output, input gradient and weight gradient have unit scale at the start.
 
     The forward is ``(x W^T + b) / sqrt(fan_in)``, for a readout ``/ fan_in``, times
     ``output_gain``. The input gradient is scaled by ``1 / sqrt(fan_out)``, or like the forward
@@ -108,8 +106,7 @@ class UnitLinear(nn.Module):
         row_scale: Float[Tensor, " fan_out"] | None = None,
         rows: slice | Tensor | None = None,
     ) -> Float[Tensor, "*tokens rows_out"]:
-        """
-        The scaled product, in the dtype of ``x``.
+        """The scaled product, in the dtype of ``x``.
 
         Args:
             x: tokens.

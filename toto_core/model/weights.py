@@ -1,5 +1,4 @@
-"""
-Model directories in the released format: ``config.json`` and safetensors, one file or sharded.
+"""Model directories in the released format: ``config.json`` and safetensors, one file or sharded.
 
 The names and shapes of the tensors are those of the released checkpoints, so that directories
 written here load in the ``toto-2`` package and the other way round.
@@ -40,8 +39,7 @@ def save_model(model: Toto2, directory: Path) -> None:
 
 
 def load_model(directory: Path) -> Toto2:
-    """
-    Build the network that ``directory`` describes and fill it with its weights.
+    """Build the network that ``directory`` describes and fill it with its weights.
 
     Raises:
         CheckpointError: if a file is missing or torn, a key of the configuration is unknown or
@@ -61,8 +59,7 @@ def load_model(directory: Path) -> Toto2:
 
 
 def load_config(directory: Path) -> ModelConfig:
-    """
-    Read and check ``config.json``.
+    """Read and check ``config.json``.
 
     Raises:
         CheckpointError: if it is missing, no JSON object, or describes another network.

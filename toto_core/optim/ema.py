@@ -7,8 +7,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 class WeightAverage:
-    """
-    A copy of a model whose weights follow the original's with a lag.
+    """A copy of a model whose weights follow the original's with a lag.
 
     Attributes:
         model: the copy, in evaluation mode and without gradients.
@@ -21,8 +20,7 @@ class WeightAverage:
         self._followed: list[Tensor] = list(model.parameters())
 
     def update(self, step: int) -> None:
-        """
-        Move the average towards the weights after ``step`` optimiser steps.
+        """Move the average towards the weights after ``step`` optimiser steps.
 
         The decay is at most (1 + step) / (10 + step), as in TensorFlow's
         ``ExponentialMovingAverage``: the random initial weights would otherwise stay in the

@@ -1,5 +1,4 @@
-"""
-Which parameter learns at which rate: the u-muP rules for AdamW.
+"""Which parameter learns at which rate: the u-muP rules for AdamW.
 
 Sources: dd_unit_scaling in github.com/DataDog/toto at 46bd92a (rates by type of parameter, depth
 rule over layers) and arXiv 2605.20119 section 4.3. Weights are drawn from N(0, 1) and scaled in
@@ -20,8 +19,7 @@ _READOUT = re.compile(r"output_head\..*(?:linear2|skip_proj)\.weight$")
 
 @dataclass(frozen=True)
 class ParameterRate:
-    """
-    How one parameter learns.
+    """How one parameter learns.
 
     Attributes:
         kind: ``matrix``, ``readout`` (a matrix that writes the quantiles) or ``vector`` (biases,
@@ -38,8 +36,7 @@ class ParameterRate:
 
 
 def parameter_rates(model: nn.Module) -> list[ParameterRate]:
-    """
-    Give each trainable parameter its rate, in the order of ``named_parameters``.
+    """Give each trainable parameter its rate, in the order of ``named_parameters``.
 
     A matrix learns at 1 / sqrt(fan_in), everything else at 1; inside the stack of layers
     both are multiplied by 1 / sqrt(number of layers). Only matrices and readouts decay.
@@ -75,8 +72,7 @@ def rate_table(rates: Iterable[ParameterRate]) -> str:
 def build_adamw(
     model: nn.Module, *, lr: float, betas: tuple[float, float], eps: float, weight_decay: float
 ) -> torch.optim.AdamW:
-    """
-    Build a fused AdamW whose groups follow ``parameter_rates``.
+    """Build a fused AdamW whose groups follow ``parameter_rates``.
 
     Weight decay is independent of the rates: one step at the peak shrinks each decayed parameter
     by ``lr * weight_decay``, whatever its width (dd_unit_scaling divides it likewise).

@@ -2,8 +2,7 @@
 
 
 def wsd_factor(step: int, *, max_steps: int, warmup_share: float, decay_share: float) -> float:
-    """
-    Give the share of the peak rate at ``step``, counted from 0.
+    """Give the share of the peak rate at ``step``, counted from 0.
 
     Rises linearly over the first ``warmup_share`` of the run, reaching 1 at the end of the
     warm-up, and falls linearly over the last ``decay_share``, so that it would be 0 at

@@ -1,5 +1,4 @@
-"""
-The model card: what a registered candidate is, what it was made from and how it was judged.
+"""The model card: what a registered candidate is, what it was made from and how it was judged.
 
 ``card.json`` is canonical; ``card.md`` is the same for readers.
 """
@@ -35,8 +34,7 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Evidence:
-    """
-    What a card is made from: the content of the files that the stages wrote.
+    """What a card is made from: the content of the files that the stages wrote.
 
     Attributes:
         config: ``config.json`` of the candidate; ``run`` its ``run.json``.

@@ -29,8 +29,7 @@ def combined(parts: Mapping[str, str]) -> str:
 
 
 def evaluation_snapshot(losses: pl.DataFrame, splits: Mapping[str, object]) -> str:
-    """
-    Return the identity of a test period: its origins, its series and how large their targets are.
+    """Return the identity of a test period: origins, series and size of targets.
 
     It depends on neither the model nor the split into seen and held-out series, so that all
     candidates judged on the same truth share it.

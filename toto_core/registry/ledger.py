@@ -1,5 +1,4 @@
-"""
-Append-only logs: one JSON object per line, each line naming the SHA-256 of the line before it.
+"""Append-only logs: one JSON object per line, each line naming the SHA-256 of the line before it.
 
 A line that was changed, removed or torn no longer fits its neighbour, and reading says which.
 """
@@ -17,8 +16,7 @@ FIRST = "0" * 64
 
 
 def read_log(path: Path) -> list[dict[str, object]]:
-    """
-    Return the records of a log, oldest first; a log that does not exist is empty.
+    """Return the records of a log, oldest first; a log that does not exist is empty.
 
     Raises:
         RegistryError: if a line is no JSON object or does not follow the line before it.
@@ -58,8 +56,7 @@ def append_log(path: Path, record: Mapping[str, object]) -> None:
 
 
 def record_attempt(path: Path, *, snapshot: str, candidate: str) -> int:
-    """
-    Note that ``candidate`` is judged on the test period ``snapshot``.
+    """Note that ``candidate`` is judged on the test period ``snapshot``.
 
     The same candidate on the same period is noted once, so a rerun changes nothing.
 

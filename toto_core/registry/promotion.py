@@ -15,8 +15,7 @@ def require_promotable(
     candidate_files: Mapping[str, str],
     promotions: Sequence[Mapping[str, object]],
 ) -> None:
-    """
-    Refuse what was not proven, what is not the judged model, and what is promoted already.
+    """Refuse what was not proven, what is not the judged model, and what is promoted already.
 
     Args:
         candidate_files: SHA-256 of each file of the candidate as it lies there now.
@@ -57,8 +56,7 @@ def promotion_record(
     date: str,
     promotions: Sequence[Mapping[str, object]],
 ) -> dict[str, object]:
-    """
-    Return the line of the promotion log.
+    """Return the line of the promotion log.
 
     Args:
         commit: hash of the git commit that the tags point to.
@@ -78,8 +76,7 @@ def promotion_record(
 
 
 def require_recorded(lock: Mapping[str, object], root: Path, *, outputs: Sequence[Path]) -> None:
-    """
-    Refuse outputs that are not the ones in ``dvc.lock``.
+    """Refuse outputs that are not the ones in ``dvc.lock``.
 
     Args:
         lock: the parsed ``dvc.lock``.
@@ -103,8 +100,7 @@ def require_recorded(lock: Mapping[str, object], root: Path, *, outputs: Sequenc
 
 
 def dvc_folder_md5(folder: Path) -> str:
-    """
-    Return the hash that DVC 3 records for a folder: MD5 of the sorted list of its files.
+    """Return the hash that DVC 3 records for a folder: MD5 of the sorted list of its files.
 
     Source: iterative/dvc-data, ``dvc_data.hashfile.tree``; "missing" if there is no folder.
     """

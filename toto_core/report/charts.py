@@ -1,5 +1,4 @@
-"""
-Charts as inline SVG whose text and strokes keep their size at every width.
+"""Charts as inline SVG whose text and strokes keep their size at every width.
 
 Marks are drawn in an inner coordinate system that is stretched to the width of the page; text and
 dots stand outside it at percentages. Colours are classes, so that a dark page recolours them.
@@ -20,8 +19,7 @@ DAY_US = 86_400_000_000
 
 @dataclass
 class Chart:
-    """
-    One plot area with linear axes; marks are drawn in the order of the calls.
+    """One plot area with linear axes; marks are drawn in the order of the calls.
 
     Attributes:
         x: lowest and highest value of the horizontal axis.

@@ -33,8 +33,7 @@ class Fan:
 
 
 def choose_fans(losses: pl.DataFrame, *, per_kind: int = PER_KIND) -> list[Fan]:
-    """
-    Choose the best, the typical and the worst series by skill against no change.
+    """Choose the best, the typical and the worst series by skill against no change.
 
     Each series stands for itself once, at the origin whose own skill is the closest to that of
     the whole series, so that no lucky window makes a series look better than it is.
@@ -68,8 +67,7 @@ _FIELDS = ("item_id", "variate", "origin", "skill", "held_out")
 
 
 def fan_rows(fans: Sequence[Fan], forecasts: pl.DataFrame, history: pl.DataFrame) -> str:
-    """
-    Return the fans as small multiples, one row for each kind.
+    """Return the fans as small multiples, one row for each kind.
 
     Args:
         forecasts: rows of ``data/forecasts/candidate.parquet``, at least those of the fans.

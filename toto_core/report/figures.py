@@ -16,8 +16,7 @@ CENTRE = 9  # points of the moving average over the training loss
 
 
 def loss_curve(table: pl.DataFrame) -> str:
-    """
-    Draw training and validation loss over the steps.
+    """Draw training and validation loss over the steps.
 
     Args:
         table: column step and either one column for each loss or a text column with its name.
@@ -96,8 +95,7 @@ def calibration(coverage: Json) -> str:
 
 
 def horizon(table: pl.DataFrame, *, freq: str) -> str:
-    """
-    Draw the error of each forecaster by step ahead.
+    """Draw the error of each forecaster by step ahead.
 
     Args:
         table: columns step, forecaster and mase.

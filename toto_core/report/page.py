@@ -14,8 +14,7 @@ from toto_core.report.style import STYLE
 
 @dataclass(frozen=True)
 class Material:
-    """
-    Everything that the page shows, as the stages wrote it.
+    """Everything that the page shows, as the stages wrote it.
 
     Attributes:
         metrics: content of ``reports/metrics/<stage>.json`` by stage.

@@ -1,5 +1,4 @@
-"""
-What a killed run goes on from: its state on disk, checked, with the one before it in reserve.
+"""What a killed run goes on from: its state on disk, checked, with the one before it in reserve.
 
 A store holds
 
@@ -34,8 +33,7 @@ _STATE = "state.json"
 
 @dataclass(frozen=True)
 class Snapshot:
-    """
-    A state on disk or about to be.
+    """A state on disk or about to be.
 
     Attributes:
         step: finished optimiser steps.
@@ -51,8 +49,7 @@ class Snapshot:
 
 
 class CheckpointStore:
-    """
-    The checkpoints of one run, in a folder of its own.
+    """The checkpoints of one run, in a folder of its own.
 
     Args:
         interval_s: seconds between two saves that ``due`` asks for.
@@ -68,8 +65,7 @@ class CheckpointStore:
         return time.monotonic() - self._saved_at >= self.interval_s
 
     def save(self, snapshot: Snapshot) -> None:
-        """
-        Write a snapshot, then remove all but the newest two and the weights that they rely on.
+        """Write a snapshot, then remove all but the newest two and the weights that they rely on.
 
         Raises:
             CheckpointError: if the disk refuses; earlier checkpoints are then as they were.
@@ -150,8 +146,7 @@ def run_key(values: object) -> str:
 
 
 def file_hash(path: Path) -> str:
-    """
-    SHA-256 of a file's bytes, in hexadecimal.
+    """SHA-256 of a file's bytes, in hexadecimal.
 
     Raises:
         CheckpointError: if it cannot be read.

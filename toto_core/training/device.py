@@ -18,8 +18,7 @@ def choose_device() -> torch.device:
 def choose_dtype(
     precision: Literal["auto", "float32", "bfloat16"], device: torch.device
 ) -> torch.dtype:
-    """
-    Choose the format of the matrix products; weights, norms and losses stay in float32.
+    """Choose the format of the matrix products; weights, norms and losses stay in float32.
 
     ``auto`` is bfloat16 where the processor computes in it (CUDA capability 8 and above; CPUs
     with such instructions), else float32.
@@ -38,8 +37,7 @@ def _computes_bfloat16(device: torch.device) -> bool:
 
 @contextmanager
 def deterministic() -> Iterator[None]:
-    """
-    Ask torch for kernels that give the same bytes each time, and undo it afterwards.
+    """Ask torch for kernels that give the same bytes each time, and undo it afterwards.
 
     Only CUDA has others, and cuBLAS reads its part from the environment when its first handle
     is made; a kernel without a deterministic form warns and runs.

@@ -1,5 +1,4 @@
-"""
-The training loop: read it from top to bottom.
+"""The training loop: read it from top to bottom.
 
 Everything random is a function of the seed and the step, and everything else is in ``TrainState``,
 so a run that was killed and resumed ends in the same bytes as one that was not.
@@ -54,8 +53,7 @@ def train(
     device: torch.device,
     log: Log,
 ) -> TrainState:
-    """
-    Train ``model`` in place, from the newest checkpoint of ``store`` if it holds one.
+    """Train ``model`` in place, from the newest checkpoint of ``store`` if it holds one.
 
     Stops after ``settings.max_steps``, or once ``settings.patience`` validations in a row brought
     no gain. Without validation batches there is no early stop and nothing is kept.

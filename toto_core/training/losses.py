@@ -1,5 +1,4 @@
-"""
-Pinball loss of next-patch predictions, in the asinh space in which the network works.
+"""Pinball loss of next-patch predictions, in the asinh space in which the network works.
 
 Patch i predicts patch i + 1. Its targets are standardised with the location and scale of patch i,
 which know nothing of patch i + 1, and compressed by asinh (arXiv 2605.20119 sections 2.2 and 2.4;
@@ -43,8 +42,7 @@ def target_weights(
     patch_size: int,
     horizon: int = 0,
 ) -> Float[Tensor, "B V predicted L"]:
-    """
-    Weigh each target point: 1 where it counts, else 0.
+    """Weigh each target point: 1 where it counts, else 0.
 
     A point counts if it is observed, its variate is not a known covariate, and the patch that
     predicts it has a visible observation in itself or before (without one there is no scale).
@@ -67,8 +65,7 @@ def pinball_sum(
     weight_BVPL: Float[Tensor, "B V predicted L"],
     levels: tuple[float, ...] = QUANTILE_LEVELS,
 ) -> Float[Tensor, ""]:
-    """
-    Sum the weighted pinball loss over all points and average it over the levels.
+    """Sum the weighted pinball loss over all points and average it over the levels.
 
     The loss at level q is max(q d, (q - 1) d) with d = target - quantile. Divide by the sum of
     the weights of the whole step, over all its micro-batches, for the mean.

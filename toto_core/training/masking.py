@@ -1,5 +1,4 @@
-"""
-Contiguous patch masking: which patches the network may not see while it trains.
+"""Contiguous patch masking: which patches the network may not see while it trains.
 
 arXiv 2605.20119 section 2.2 hides spans of c ~ U{1..max_span} patches with probability
 p ~ U(0, max_rate); the sampler itself is not published. This one follows TiRex (arXiv 2505.23719):
@@ -26,8 +25,7 @@ def visible_patches(
     max_rate: float,
     seed: Sequence[int],
 ) -> Bool[np.ndarray, "B V P"]:
-    """
-    Draw which patches stay visible (True), a pure function of its arguments.
+    """Draw which patches stay visible (True), a pure function of its arguments.
 
     Args:
         series_ids_BV: variates of one item carry equal ids within a row.

@@ -6,8 +6,7 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
-    """
-    Optimisation, masking, validation and checkpoints of one training run.
+    """Optimisation, masking, validation and checkpoints of one training run.
 
     The fields are those of ``params.yaml``, where their units and ranges stand; those who call
     the library check them.

@@ -28,8 +28,7 @@ _ERRORS: dict[int, type[StoppedError]] = {
 
 
 class PendingSignal:
-    """
-    The signal that arrived, if one did.
+    """The signal that arrived, if one did.
 
     Attributes:
         error: what to raise once the state is safe; None while there is nothing to heed.
@@ -40,8 +39,7 @@ class PendingSignal:
 
 @contextmanager
 def deferred_signals() -> Iterator[PendingSignal]:
-    """
-    Note SIGINT and SIGTERM instead of acting on them.
+    """Note SIGINT and SIGTERM instead of acting on them.
 
     A second one acts at once, as it did before. Outside the main thread, where Python allows no
     handlers, signals act as they did before.

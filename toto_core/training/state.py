@@ -35,8 +35,7 @@ class CurvePoint:
 
 @dataclass
 class TrainState:
-    """
-    A training run between two steps.
+    """A training run between two steps.
 
     Random draws are functions of the seed and the step, so there is no random state.
 

@@ -1,5 +1,4 @@
-"""
-One optimiser step: batches to tensors, the loss and its gradients, and their refusal.
+"""One optimiser step: batches to tensors, the loss and its gradients, and their refusal.
 
 Shapes: B rows, V variates, T time steps, P patches, L patch size; ``predicted`` = P - 1.
 """
@@ -61,8 +60,7 @@ class Batch(Protocol):
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """
-    A batch as the network takes it.
+    """A batch as the network takes it.
 
     Attributes:
         cpm_mask: True where the network may see.
@@ -160,8 +158,7 @@ def loss_sum(model: nn.Module, micro_batch: MicroBatch) -> Float[Tensor, ""]:
 def accumulate_gradients(
     model: nn.Module, micro_batches: Sequence[MicroBatch], *, loss_scale: float
 ) -> float:
-    """
-    Add the gradients of the mean loss over all micro-batches, times ``loss_scale``.
+    """Add the gradients of the mean loss over all micro-batches, times ``loss_scale``.
 
     The mean is over the weighted targets of all micro-batches together, so that their number
     does not matter.
@@ -180,8 +177,7 @@ def accumulate_gradients(
 
 @torch.no_grad()
 def mean_loss(model: nn.Module, micro_batches: Sequence[MicroBatch]) -> float:
-    """
-    Mean loss over the weighted targets of all micro-batches, without gradients.
+    """Mean loss over the weighted targets of all micro-batches, without gradients.
 
     Raises:
         TrainingError: if it is not finite.
@@ -208,8 +204,7 @@ def clip_gradients(parameters: Sequence[nn.Parameter], *, norm: float, max_norm:
 def refuse_non_finite(
     model: nn.Module, micro_batches: Sequence[MicroBatch], *, step: int, loss: float, norm: float
 ) -> None:
-    """
-    Stop before the optimiser moves if the loss or the gradient is not finite.
+    """Stop before the optimiser moves if the loss or the gradient is not finite.
 
     Raises:
         TrainingError: with the step, the value and the items of the rows that cause it, each row
@@ -241,8 +236,7 @@ def _faulty_items(model: nn.Module, micro_batches: Sequence[MicroBatch]) -> list
 
 @contextmanager
 def fitting_in_memory(settings: TrainSettings, device: torch.device) -> Iterator[None]:
-    """
-    Say in one line that a batch is too large.
+    """Say in one line that a batch is too large.
 
     Raises:
         TrainingError: in place of the allocator's errors.
