@@ -1,5 +1,6 @@
 import copy
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -129,8 +130,16 @@ def test_number_that_is_not_one_is_refused(write: Write, key: str, value: float)
 
 
 def test_files_need_paths(write: Write) -> None:
-    assert "at least one path where source is files; name your files" in message(
-        write({"ingest.source": "files", "ingest.paths": []})
+    assert message(write({"ingest.source": "files", "ingest.paths": []})) == (
+        "params.yaml: ingest.paths = [], at least one path where source is files; name your files"
+    )
+
+
+def test_bare_date_is_refused_because_dvc_cannot_read_it(write: Write) -> None:
+    when = datetime(2024, 1, 1, tzinfo=UTC)
+    assert message(write({"split.test_end": when})) == (
+        "params.yaml: split.test_end = 2024-01-01 00:00:00+00:00, a text is needed, DVC cannot "
+        "read a bare date; put it in quotes"
     )
 
 

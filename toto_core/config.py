@@ -105,7 +105,7 @@ class SplitParams(Section):
     @classmethod
     def _dvc_reads_text(cls, value: object) -> object:
         if isinstance(value, date):  # datetime is one too
-            raise ValueError("a time in quotes is allowed (DVC cannot read the other kind)")
+            raise ValueError("a text is needed, DVC cannot read a bare date; put it in quotes")
         return value
 
 
@@ -249,6 +249,9 @@ def _faults(path: Path, error: ValidationError) -> list[str]:
         message = fault["msg"][0].lower() + fault["msg"][1:]
         if fault["type"] == "missing":
             lines.append(f"{path}: {key} is missing, it must be given; add it")
+        elif fault["type"] == "value_error":
+            found = "." if isinstance(fault["input"], dict) else f" = {fault['input']}, "
+            lines.append(f"{path}: {key}{found}{fault['ctx']['error']}")
         elif fault["type"] == "extra_forbidden":
             lines.append(
                 f"{path}: {key} is unknown, no such key exists; remove it or mend its name"
