@@ -20,7 +20,7 @@ STATE = paths.RUNS / "prefect" / "state.json"
 # none may be started by the way.
 PATIENCE = {
     "PREFECT_API_REQUEST_TIMEOUT": "15",
-    "PREFECT_CLIENT_MAX_RETRIES": "1",
+    "PREFECT_CLIENT_MAX_RETRIES": "2",
     "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
@@ -32,8 +32,7 @@ _MODES = ("auto", "on", "off")
 
 @dataclass(frozen=True)
 class Api:
-    """
-    What is known of the Prefect API.
+    """What is known of the Prefect API.
 
     Attributes:
         url: of the API that was configured and answers; None: run plainly.
@@ -47,8 +46,7 @@ class Api:
 
 
 def find_api(root: Path, environ: Mapping[str, str]) -> Api:
-    """
-    Find the Prefect API to use: it must be configured, and its port must accept a connection.
+    """Find the Prefect API to use: it must be configured, and its port must accept a connection.
 
     ``TOTO_PREFECT`` = auto (the default) runs plainly where there is none, on makes that an
     error, off never looks. Configured is, first found wins: ``PREFECT_API_URL``, a server of

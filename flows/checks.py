@@ -15,8 +15,7 @@ PIPELINE = Path("dvc.yaml")
 
 
 def check_project(root: Path) -> Params:
-    """
-    Return the parameters of the project in ``root``.
+    """Return the parameters of the project in ``root``.
 
     Raises:
         ConfigError: one line for each fault of params.yaml, dvc.yaml and the set-up of DVC.
@@ -54,8 +53,7 @@ def _set_up_faults(root: Path) -> Iterator[str]:
 
 
 def load_stages(root: Path) -> dict[str, Mapping[str, Any]]:
-    """
-    Return the stages of dvc.yaml with every matrix spread out, by DVC's names for them.
+    """Return the stages of dvc.yaml with every matrix spread out, by DVC's names for them.
 
     Raises:
         ConfigError: there is no dvc.yaml, or no stage in it.

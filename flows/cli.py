@@ -21,8 +21,7 @@ _ROOT = Path()
 
 @app.command()
 def run() -> None:
-    """
-    Bring every stage up to date, then print the verdict and where the report is.
+    """Bring every stage up to date, then print the verdict and where the report is.
 
     DVC decides what is stale. Where a Prefect server answers (`toto up`, PREFECT_API_URL), its
     UI shows the run; TOTO_PREFECT=off does without.
@@ -48,8 +47,7 @@ def up(
         typer.Option(help="Port of the server; default: 4200 or the next free one.", min=1),
     ] = None,
 ) -> None:
-    """
-    Start Prefect on this machine: server, worker and the nightly deployment.
+    """Start Prefect on this machine: server, worker and the nightly deployment.
 
     Reachable from this machine only. Its files are in runs/prefect; `toto down` stops it.
     """
@@ -75,8 +73,7 @@ def down() -> None:
 
 @app.command()
 def promote() -> None:
-    """
-    Promote the candidate whose verdict is PASS: make its tags, add to the promotion log.
+    """Promote the candidate whose verdict is PASS: make its tags, add to the promotion log.
 
     Run it after a git commit of the verdict; any other verdict is refused.
     """

@@ -1,5 +1,4 @@
-"""
-DVC's graph, what is stale in it, and the one way to bring a stage up to date.
+"""DVC's graph, what is stale in it, and the one way to bring a stage up to date.
 
 Everything that the project reads from DVC beside ``dvc repro`` itself is here.
 """
@@ -48,8 +47,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Outcome:
-    """
-    What bringing a stage up to date came to.
+    """What bringing a stage up to date came to.
 
     Attributes:
         kind: ran: its command ran; restored: its outputs came from DVC's cache of earlier runs;
@@ -73,8 +71,7 @@ class StageFailedError(TotoError):
 
 
 def walk(root: Path, visit: Callable[[Node, Work], Outcome]) -> dict[str, Outcome]:
-    """
-    Bring every stage of ``root`` up to date, in DVC's order, and return what each came to.
+    """Bring every stage of ``root`` up to date, in DVC's order, and return what each came to.
 
     DVC is asked once what is stale; a stage is run if it is, or if a stage that it reads from
     has changed. ``visit(node, work)`` is called for each stage and must call ``work`` once: it
@@ -122,8 +119,7 @@ def _name(stage: Any) -> str:  # noqa: ANN401 - a stage of DVC, whose import is 
 
 
 def read_stale(root: Path, *, within_s: float = _STATUS_WITHIN_S) -> set[str]:
-    """
-    Return the stages that DVC reports as changed, and only those, not what depends on them.
+    """Return the stages that DVC reports as changed, and only those, not what depends on them.
 
     Raises:
         TotoError: DVC cannot read the project, or its lock stays held for ``within_s`` seconds.
@@ -144,8 +140,7 @@ def read_stale(root: Path, *, within_s: float = _STATUS_WITHIN_S) -> set[str]:
 
 
 def reproduce(root: Path, name: str, environ: Mapping[str, str]) -> Outcome:
-    """
-    Run ``dvc repro -s`` for one stage with ``environ`` added to its environment.
+    """Run ``dvc repro -s`` for one stage with ``environ`` added to its environment.
 
     The stage's own lines go on to the terminal, DVC's do not.
 

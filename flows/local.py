@@ -28,8 +28,7 @@ _GRACE_S = 10.0
 
 
 def up(root: Path, *, port: int | None = None) -> str:
-    """
-    Start server and worker for the project in ``root``, deploy its flows, return the UI's URL.
+    """Start server and worker for the project in ``root``, deploy its flows, return the UI's URL.
 
     What already runs is left alone. Everything lives below runs/prefect: the server's database,
     its log and the worker's, and the process ids. ``port`` None: the default port or the next
@@ -111,8 +110,7 @@ def _choose_port(port: int | None) -> int:
 def _start(
     root: Path, role: str, arguments: list[str], environ: dict[str, str]
 ) -> dict[str, float | int]:
-    """
-    Start a Prefect command that outlives this process; its output goes to a log of its own.
+    """Start a Prefect command that outlives this process; its output goes to a log of its own.
 
     Not ``--background`` of Prefect 3.8: it leaves pipes that nobody reads, and the server dies
     of its first log line.
@@ -131,8 +129,7 @@ def _start(
 
 
 def wait_healthy(url: str, *, alive: Callable[[], bool] = lambda: True) -> None:
-    """
-    Wait until the API at ``url`` is healthy, as long as ``alive`` holds.
+    """Wait until the API at ``url`` is healthy, as long as ``alive`` holds.
 
     Raises:
         TotoError: it did not become healthy in time, or its process is no longer alive.

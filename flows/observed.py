@@ -21,8 +21,7 @@ PARENT_TASK_RUN = "TOTO_PARENT_TASK_RUN_ID"
 
 
 def run_observed(name: str, once: Once) -> Summary:
-    """
-    Run ``once`` as a flow run and return its summary or raise its error.
+    """Run ``once`` as a flow run and return its summary or raise its error.
 
     Whatever goes wrong between here and the server is one warning: the body then runs, or has
     run, without it.

@@ -1,5 +1,4 @@
-"""
-The parent flow: walks DVC's graph, one Prefect task per stage.
+"""The parent flow: walks DVC's graph, one Prefect task per stage.
 
 ``python -m flows.pipeline`` runs it in this process; prefect.yaml deploys it. DVC alone decides
 what is stale and is the only cache, so a stage comes to the same outputs and the same dvc.lock
@@ -23,7 +22,7 @@ from toto_core.errors import TotoError
 
 prepare_prefect(Path())  # Prefect reads its settings once, when it is imported
 
-from prefect import Task, flow, get_run_logger, tags  # noqa: E402
+from prefect import Task, flow, get_run_logger  # noqa: E402
 from prefect.artifacts import create_markdown_artifact, create_table_artifact  # noqa: E402
 from prefect.cache_policies import NO_CACHE  # noqa: E402
 from prefect.client.schemas.objects import State  # noqa: E402
@@ -58,8 +57,7 @@ def pipeline() -> State:
 
 
 def walk_observed(root: Path) -> dict[str, Outcome]:
-    """
-    Run the flow in this process; ``root`` must be the working directory.
+    """Run the flow in this process; ``root`` must be the working directory.
 
     A server that goes away on the way costs the view of the rest, not the run: the walk goes on
     plainly, and what has been done is not done again.
@@ -68,8 +66,7 @@ def walk_observed(root: Path) -> dict[str, Outcome]:
         TotoError: a stage failed, or the walk could not start.
     """
     try:
-        with tags("dvc"):
-            result = pipeline(return_state=True).result(raise_on_failure=False)
+        result = pipeline(return_state=True).result(raise_on_failure=False)
     except TerminationSignal:  # what Prefect makes of SIGTERM
         raise KeyboardInterrupt from None
     except Exception as error:
@@ -111,11 +108,12 @@ class _Watch:
             return Completed(name=None if outcome.kind == "ran" else "Cached", message=message)
 
         began = time.monotonic()
+        # Without tags: each tag is a concurrency limit to the server, which SQLite answers with
+        # "locked" now and then, and that is a pause of two seconds.
         stage = Task(
             fn=bring_up_to_date,
             name=node.name,
             task_run_name=node.name,
-            tags=["dvc", f"stage:{node.name.partition('@')[0]}"],
             cache_policy=NO_CACHE,
             persist_result=False,
         )

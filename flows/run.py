@@ -18,8 +18,7 @@ Walk = Callable[[Path], dict[str, Outcome]]
 
 
 def run_command(root: Path, walk_observed: Walk | None = None) -> int:
-    """
-    Run the pipeline of ``root``, say what it came to, and return the exit code.
+    """Run the pipeline of ``root``, say what it came to, and return the exit code.
 
     ``walk_observed`` walks where a Prefect API answers; None: that of flows.pipeline, imported
     when it is needed.

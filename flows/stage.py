@@ -29,8 +29,7 @@ _TRACKED_STAGES = frozenset({"crossval", "evaluate", "register"})
 
 @dataclass(frozen=True)
 class Summary:
-    """
-    What a finished stage tells those who watch it; its files are its real outputs.
+    """What a finished stage tells those who watch it; its files are its real outputs.
 
     Attributes:
         text: one line for the terminal and the log.
@@ -68,8 +67,7 @@ class Once:
 
 
 def run_stage(name: str, body: Callable[[Params, Path], Summary]) -> None:
-    """
-    Run ``body(params, root)`` as stage ``name`` and end the process with its exit code.
+    """Run ``body(params, root)`` as stage ``name`` and end the process with its exit code.
 
     Where a Prefect API answers (``flows.api.find_api``), the run is a flow run there, below the
     task of the pipeline that started it. DVC turns every exit code of a stage that fails into

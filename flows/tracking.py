@@ -36,8 +36,7 @@ class Run(Protocol):
 
 
 def start(stage: str, config: Mapping[str, object]) -> Run:
-    """
-    Start a run for ``stage`` with its parameters; where that fails, a run that records nothing.
+    """Start a run for ``stage`` with its parameters; where that fails, a run that records nothing.
 
     WANDB_MODE decides; where it is unset, online if an account is configured (WANDB_API_KEY or
     ~/.netrc) and its host answers, else offline. The files are below wandb/.
