@@ -188,6 +188,7 @@ class RegisterParams(Section):
     max_fold_loss: NonNegativeFloat
     min_item_wins: Share
     max_group_loss: NonNegativeFloat
+    max_variate_loss: NonNegativeFloat
     coverage: tuple[Share, Share]
     max_coverage_error: PositiveShare
     max_attempts: PositiveInt

@@ -22,6 +22,7 @@ PARAMS = RegisterParams(
     max_fold_loss=0.05,
     min_item_wins=0.6,
     max_group_loss=0.10,
+    max_variate_loss=0.02,
     coverage=(0.72, 0.88),
     max_coverage_error=0.05,
     max_attempts=20,
@@ -337,12 +338,122 @@ def test_judge_is_inconclusive_with_few_degrees_of_freedom():
 
 def test_claims_name_the_weakest_baseline():
     skill = {
-        "held_out": {"naive": {"skill": 0.2, "lower": 0.1}, "drift": {"skill": 0.1, "lower": -0.1}}
+        "held_out": {"naive": claim(0.2, 0.1), "drift": claim(0.1, -0.1)},
+        "crossval": {"naive": claim(0.1, 0.05), "drift": claim(0.2, 0.01)},
     }
     verdict = judged(*panel(0, skill=0.1), evaluation={"skill": skill})
-    assert verdict.claims[0].found == "skill 10.0 % against drift"
-    assert verdict.claims[0].outcome == FAIL
+    assert [(found.name, found.outcome, found.found) for found in verdict.claims] == [
+        ("new series", FAIL, "skill 10.0 % against drift, lower bound -10.0 %"),
+        ("rolling refits", PASS, "skill 10.0 % against no change, lower bound 5.0 %"),
+    ]
     assert verdict.outcome == PASS
+
+
+@pytest.mark.parametrize(
+    ("naive", "drift", "outcome", "words"),
+    [
+        ((0.1, 0.05), (0.2, -0.01), FAIL, "skill 20.0 % against drift, lower bound -1.0 %"),
+        ((0.1, 0.05), (0.2, None), INCONCLUSIVE, "against drift, lower bound unknown"),
+        ((-0.1, None), (0.2, None), FAIL, "skill -10.0 % against no change"),
+    ],
+)
+def test_claims_need_the_one_sided_bound_against_each_baseline(naive, drift, outcome, words):
+    table = {"held_out": {"naive": claim(*naive), "drift": claim(*drift)}}
+    (found,) = judged(*panel(0, skill=0.1), evaluation={"skill": table}).claims
+    assert found.outcome == outcome
+    assert words in found.found
+    assert found.allowed == "one-sided 95 % lower bound above 0 % against each baseline"
+
+
+def claim(skill, lower_bound):
+    """A comparison whose two-sided interval reaches below the one-sided bound."""
+    return {"skill": skill, "lower_bound": lower_bound, "lower": -9.0}
+
+
+def by_variate(first, second, *, noise=0.02, num_origins=64, seed=0):
+    """A panel whose even series (v0) have one skill and whose odd ones (v1) have another."""
+    model, baseline = panel(seed, noise=noise, num_origins=num_origins)
+    model[0::2] *= 1 - first
+    model[1::2] *= 1 - second
+    return model, baseline
+
+
+def test_judge_fails_a_variate_that_loses_however_much_the_others_gain():
+    verdict = judged(*by_variate(0.5, -0.05, noise=0.05), min_item_wins=0.5)
+    assert [found.name for found in verdict.checks if found.outcome != PASS] == ["worst variate"]
+    found = check(verdict, "worst variate")
+    assert found.found.startswith("skill -4.7 % on v1")
+    assert "on v1 against no change" in found.found
+    assert found.allowed == "skill at least -2.0 %, no loss with p at most 0.0083"
+    assert found.reason == "No change would serve v1 better."
+    assert verdict.outcome == FAIL
+
+
+def test_judge_counts_the_best_baseline_of_each_variate():
+    model, baseline = by_variate(0.5, 0.3)
+    table = losses(model, baseline).with_columns(
+        sql=pl.when((pl.col("forecaster") == "drift") & (pl.col("variate") == "v1"))
+        .then(pl.col("sql") * 0.65)
+        .otherwise("sql")
+    )
+    found = check(judged(model, baseline, table=table), "worst variate")
+    assert found.outcome == FAIL
+    assert "on v1 against drift" in found.found
+    assert found.reason == "Drift would serve v1 better."
+
+
+def test_judge_names_all_variates_that_lose():
+    found = check(judged(*by_variate(-0.05, -0.2)), "worst variate")
+    assert found.found.startswith("skill -19.9 % on v1")
+    assert found.reason == "A baseline would serve v0 and v1 better."
+
+
+def test_judge_fails_a_small_loss_only_where_chance_does_not_explain_it():
+    sure = check(judged(*by_variate(0.5, -0.01, noise=0.005)), "worst variate")
+    assert sure.outcome == FAIL
+    assert sure.found.startswith("skill -1.")
+    assert "no change, p " in sure.found
+    doubtful = by_variate(0.5, -0.01, noise=0.1)
+    found = check(judged(*doubtful), "worst variate")
+    assert found.outcome == PASS
+    assert found.reason == "What v1 loses is within the tolerance and within chance."
+    assert check(judged(*doubtful, max_variate_loss=0.0), "worst variate").outcome == FAIL
+
+
+def test_judge_fails_ties_on_a_variate_as_seldom_as_it_says_and_large_losses_always():
+    def outcomes(skill, seeds):
+        panels = (by_variate(0.3, skill, noise=0.4, seed=seed) for seed in seeds)
+        return [check(judged(*panel), "worst variate").outcome for panel in panels]
+
+    # The standard error of a skill is 2 %, so that a tie fails 16 % of the time.
+    ties = np.mean([outcome == FAIL for outcome in outcomes(0.0, range(100))])
+    assert 0.06 < ties < 0.28
+    # Tolerance and four standard errors.
+    assert set(outcomes(-0.10, range(25))) == {FAIL}
+
+
+@pytest.mark.parametrize("where", ["losses", "evaluation"])
+def test_judge_does_not_pass_a_variate_that_nothing_is_known_of(where):
+    model, baseline = panel(0, skill=0.2)
+    table = losses(model, baseline)
+    evaluation = {"exclusions": []}
+    if where == "losses":
+        gone = pl.col("variate") == "v1"
+        table = table.with_columns(scale=pl.when(gone).then(None).otherwise("scale"))
+    else:
+        rows = [
+            {"item_id": "x", "variate": name, "held_out": name == "v3"} for name in ("v2", "v3")
+        ]
+        evaluation = {"exclusions": rows}
+    found = check(judged(model, baseline, table=table, evaluation=evaluation), "worst variate")
+    name = "v1" if where == "losses" else "v2"
+    assert found.outcome == INCONCLUSIVE
+    assert found.reason == f"Nothing is known of {name}: no series of it could be judged."
+
+
+def test_judge_of_few_origins_decides_nothing_on_variates():
+    found = check(judged(*panel(0, num_origins=3)), "worst variate")
+    assert (found.outcome, found.found) == (INCONCLUSIVE, "too few origins")
 
 
 def test_sign_flipped_blocks_give_uniform_p_values():

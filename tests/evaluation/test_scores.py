@@ -1,6 +1,7 @@
 """Skill and tests come from one loss per origin, and the headline cannot be misread."""
 
 import math
+import re
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -8,10 +9,10 @@ import polars as pl
 import pytest
 
 from toto_core.errors import DataError
+from toto_core.evaluation.headline import caveat, headline
 from toto_core.evaluation.scores import (
     compare,
     evaluation_report,
-    headline,
     item_scores,
 )
 from toto_core.evaluation.significance import dm_test, ewc_dm_test
@@ -129,7 +130,7 @@ def headline_of(candidate, **blocks):
 def test_headline_of_a_better_model():
     text = headline_of(losses())
     assert text.startswith("Better than no change: its error is 19.7 % lower")
-    assert "% lower than that of repeating the last value (95 % interval" in text
+    assert "% lower than that of repeating the last value (two-sided 95 % interval" in text
     assert text.endswith("; also better than drift and seasonal naive.")
 
 
@@ -144,7 +145,7 @@ def test_headline_says_what_is_not_won():
 def test_headline_of_an_indistinguishable_model():
     text = headline_of(losses(model=0.999))
     assert text.startswith("Not distinguishable from no change: its error is 0.")
-    assert "which chance explains (p = 0." in text
+    assert "which chance explains (one-sided p = 0." in text
 
 
 def test_headline_of_a_worse_model():
@@ -229,3 +230,107 @@ def test_each_series_has_its_own_skill():
     assert scores["origins"].to_list() == [64, 64, 64]
     np.testing.assert_allclose(scores["skill_vs_naive"], [0.2, -0.6, 0.2], atol=0.05)
     np.testing.assert_allclose(scores["skill_vs_seasonal_naive"], [0.11, -0.78, 0.11], atol=0.05)
+
+
+def by_variate(**skills):
+    """Comparisons on variates: a skill alone is not shown, a p-value makes it sure."""
+    return {
+        name: {"naive": comparison(*(given if isinstance(given, tuple) else (given,)))}
+        for name, given in skills.items()
+    }
+
+
+def comparison(skill, p_value=0.5):
+    outcome = "inconclusive" if math.isnan(p_value) else "ok"
+    return {"skill": skill, "p_value": p_value, "outcome": outcome, "reason": "few"}
+
+
+WON, LOST, DRAW = (comparison(0.104, 0.001), comparison(-0.2, 0.999), comparison(0.001, 0.49))
+
+
+@pytest.mark.parametrize(
+    ("variates", "words"),
+    [
+        ({"close": -0.0207}, "Not on close: 2.1 % worse than no change."),
+        (
+            {"close": (-0.072, 0.98)},
+            "Not on close: 7.2 % worse than no change, more than chance explains.",
+        ),
+        ({"close": 0.003}, "Not on close: 0.3 % better than no change, which chance explains."),
+        (
+            {"close": (0.2, math.nan)},
+            "Not on close: 20.0 % better than no change so far, not decided.",
+        ),
+        ({"close": -5.1}, "NOT ON close: ITS ERROR IS 6.1 TIMES THAT OF NO CHANGE."),
+        (
+            {"a": 0.01, "b": (-0.3, 0.99)},
+            "Not on b (30.0 % worse than no change, more than chance explains) and a (1.0 % "
+            "better, which chance explains).",
+        ),
+        (
+            {"a": -0.01, "b": -0.02, "c": -0.03, "d": -0.04},
+            "Not on 4 of 5 variates, worst on d (4.0 % worse than no change), c (3.0 % worse) and "
+            "b (2.0 % worse).",
+        ),
+        ({}, ""),
+    ],
+)
+def test_caveat_names_the_variates_that_are_not_won(variates, words):
+    table = by_variate(volume=(0.23, 0.001), **variates)
+    assert caveat(WON, table) == words
+
+
+def test_caveat_of_a_single_variate_adds_nothing():
+    assert caveat(DRAW, by_variate(close=0.001)) == ""
+
+
+def test_caveat_adds_nothing_where_all_is_said_to_be_worse():
+    lost = by_variate(close=(-0.2, 0.99), volume=(-0.2, 0.99))
+    assert caveat(LOST, lost) == ""
+    assert caveat(DRAW, lost).startswith("Not better on close (20.0 % worse than no change")
+    shouted = by_variate(close=-5.1, volume=-0.1)
+    assert caveat(LOST, shouted).startswith("NOT ON close (ITS ERROR IS 6.1 TIMES")
+
+
+def test_caveat_names_what_a_loss_on_one_variate_hides():
+    found = caveat(LOST, by_variate(close=-0.3, volume=(0.1, 0.01)))
+    assert found == "Not better on close: 30.0 % worse than no change."
+
+
+def test_caveat_says_what_could_not_be_judged():
+    table = by_variate(close=-0.1, volume=(0.2, 0.001))
+    assert caveat(WON, table, unjudged=["disk", "net"]) == (
+        "Not on close: 10.0 % worse than no change. Not judged on disk and net."
+    )
+
+
+def test_report_judges_each_variate_of_the_seen_series():
+    price = losses(items=("a", "b", "c"), model=1.02, seed=1).with_columns(variate=pl.lit("close"))
+    volume = losses(items=("a", "b", "c"), model=0.7, seed=2).with_columns(variate=pl.lit("volume"))
+    other = losses(items=("z",), held_out=("z",), seed=4).with_columns(variate=pl.lit("close"))
+    refits = volume.with_columns(source=pl.lit("crossval"))
+    report = report_of(
+        pl.concat([price, volume, other, refits]),
+        exclusions=[
+            {"item_id": "a", "variate": "disk", "held_out": False, "reason": "no scale"},
+            {"item_id": "z", "variate": "net", "held_out": True, "reason": "no scale"},
+        ],
+    )
+    assert list(report["skill_by_variate"]) == ["close", "volume"]
+    for name, rows in {"close": price, "volume": volume}.items():
+        for baseline in ("naive", "drift", "seasonal_naive"):
+            expected = compare(rows, baseline, overlap=1)
+            assert report["skill_by_variate"][name][baseline] == expected
+    assert report["headline"].startswith("Better than no change: ")
+    assert report["headline"].endswith(report["caveat"])
+    assert re.fullmatch(
+        r"Not on close: [12]\.\d % worse than no change(, more than chance explains)?\. "
+        r"Not judged on disk\.",
+        report["caveat"],
+    )
+
+
+def test_report_of_one_variate_has_no_caveat():
+    report = report_of(losses(model=1.25))
+    assert report["caveat"] == ""
+    assert report["headline"].endswith(".")

@@ -15,8 +15,8 @@ from jaxtyping import Float64
 from scipy.stats import skew
 
 from toto_core.config import RegisterParams
-from toto_core.evaluation import checks
-from toto_core.evaluation.checks import Comparison, Provenance
+from toto_core.evaluation import checks, consistency
+from toto_core.evaluation.checks import Comparison, OfVariate, Provenance
 from toto_core.evaluation.significance import ewc_dm_test
 from toto_core.evaluation.verdict import BASELINES, FAIL, MODEL, PASS, Check, Verdict, worst
 
@@ -65,7 +65,8 @@ def judge(
         checks.exclusions(judged, panel, evaluation),
         *(checks.superiority(baseline, compared.get(baseline), params) for baseline in BASELINES),
         *(checks.effect(baseline, compared.get(baseline), params) for baseline in BASELINES),
-        *checks.consistency(compared, params),
+        *consistency.spread(compared, params),
+        consistency.variates(compared, unjudged_variates(judged, panel, evaluation), params),
         *checks.calibration(rows, evaluation, params),
         checks.provenance(provenance, splits),
         checks.attempts(attempt, params),
@@ -139,6 +140,12 @@ def compare(
         num_series=series.height,
         series_wins=series.filter(pl.col(MODEL) < pl.col(baseline)).height,
         worst_group=_worst_group(panel, baseline),
+        variates=tuple(
+            _of_variate(str(name), rows, baseline, overlap)
+            for (name,), rows in panel.sort("variate", maintain_order=True).group_by(
+                "variate", maintain_order=True
+            )
+        ),
     )
 
 
@@ -154,6 +161,33 @@ def skill(model: float, baseline: float) -> float:
     if baseline > 0:
         return 1 - model / baseline
     return 0.0 if model == baseline else -math.inf
+
+
+def unjudged_variates(
+    rows: pl.DataFrame, panel: pl.DataFrame, evaluation: Mapping[str, object]
+) -> list[str]:
+    """Return the variates of seen series of which not a single forecast could be judged.
+
+    Args:
+        rows: losses of seen series, those that cannot be scaled among them.
+        panel: what ``complete_panel`` returns of them.
+        evaluation: series that never got a loss stand in its ``exclusions``.
+    """
+    listed = evaluation.get("exclusions")
+    left_out = {
+        str(series["variate"])
+        for series in (listed if isinstance(listed, list) else ())
+        if isinstance(series, Mapping) and "variate" in series and not series.get("held_out")
+    }
+    return sorted((left_out | set(rows["variate"])) - set(panel["variate"]))
+
+
+def _of_variate(name: str, panel: pl.DataFrame, baseline: str, overlap: int) -> OfVariate:
+    model, base = by_origin(panel, MODEL), by_origin(panel, baseline)
+    p_worse = math.nan
+    if len(base) > 1:
+        p_worse = ewc_dm_test(base - model, h=overlap, alternative="less").p_value
+    return OfVariate(name, skill(float(model.sum()), float(base.sum())), p_worse)
 
 
 def _worst_group(panel: pl.DataFrame, baseline: str) -> tuple[str, float] | None:

@@ -1,4 +1,4 @@
-"""The evaluation in numbers and in one sentence: skill, tests, scores and what was left out.
+"""The evaluation in numbers: skill, tests, scores and what was left out.
 
 Every comparison takes one loss per origin (averaged over steps, then over series) for the model
 and for the baseline, and tests their difference (``significance``).
@@ -15,18 +15,13 @@ import polars as pl
 from jaxtyping import Float, Float64
 
 from toto_core.errors import DataError
-from toto_core.evaluation.baselines import BASELINES, DRIFT, NAIVE, SEASONAL_NAIVE
+from toto_core.evaluation.baselines import BASELINES, NAIVE
 from toto_core.evaluation.calibration import calibration_scores, coverage_table
+from toto_core.evaluation.headline import caveat, headline
 from toto_core.evaluation.metrics import MODEL, ORIGIN_KEYS, SERIES_KEYS, pooled_scores
 from toto_core.evaluation.significance import dm_test, ewc_dm_test
 
 CANDIDATE, CROSSVAL = "candidate", "crossval"
-WORDS = {NAIVE: "no change", DRIFT: "drift", SEASONAL_NAIVE: "seasonal naive"}
-
-# Level of the words in the headline; the gate has its own (params.yaml, register.alpha).
-WORDING_ALPHA = 0.05
-# From this ratio of the errors on, the headline shouts, whatever the test says.
-SHOUTED_RATIO = 2.0
 
 Comparison = dict[str, Any]
 
@@ -39,11 +34,11 @@ def compare(losses: pl.DataFrame, baseline: str, *, overlap: int) -> Comparison:
         overlap: neighbouring origins whose targets overlap (``Splits.overlap``).
 
     Returns:
-        skill (1 - mean loss of the model / mean loss of the baseline, over origins), its 95 %
-        interval lower..upper and one-sided 95 % lower_bound (EWC, the baseline's mean loss taken
-        as fixed), statistic, one-sided p_value, df, h, h_eff, n, outcome and reason of the EWC
-        test, p_hln (one-sided, Harvey-Leybourne-Newbold as in R, for comparison) and both mean
-        losses. What is undefined is NaN.
+        skill (1 - mean loss of the model / mean loss of the baseline, over origins), its two-sided
+        95 % interval lower..upper and one-sided 95 % lower_bound (EWC, the baseline's mean loss
+        taken as fixed), statistic, one-sided p_value, df, h, h_eff, n, outcome and reason of the
+        EWC test, p_hln (one-sided, Harvey-Leybourne-Newbold as in R, for comparison) and both
+        mean losses. What is undefined is NaN.
 
     Raises:
         DataError: if model and baseline were not judged on the same origins.
@@ -123,9 +118,10 @@ def evaluation_report(
 ) -> dict[str, Any]:
     """Form the content of ``reports/metrics/evaluate.json``.
 
-    ``pooled``, ``by_variate``, ``coverage`` and ``calibration`` are about the seen series of the
-    candidate, which are what the gate judges; held-out series and rolling refits have their own
-    blocks in ``skill`` and ``scores``.
+    ``pooled``, ``by_variate``, ``skill_by_variate``, ``coverage`` and ``calibration`` are about
+    the seen series of the candidate, which are what the gate judges; held-out series and rolling
+    refits have their own blocks in ``skill`` and ``scores``. ``headline`` ends with ``caveat``,
+    which names the variates that are not won.
 
     Args:
         losses: of candidate and refits, without the excluded series.
@@ -136,29 +132,36 @@ def evaluation_report(
     """
     blocks = blocks_of(losses)
     skill = {
-        name: {baseline: compare(rows, baseline, overlap=overlap) for baseline in BASELINES}
-        if rows.height
-        else {}
-        for name, rows in blocks.items()
+        name: _against_all(rows, overlap) if rows.height else {} for name, rows in blocks.items()
     }
     seen = forecasts.join(
         facts.filter(~pl.col("held_out")), on=SERIES_KEYS, how="semi", maintain_order="left"
     )
     coverage = coverage_table(seen, forecasters=[MODEL])
     gate_rows = blocks["candidate"]
+    variates = {
+        variate: gate_rows.filter(pl.col("variate") == variate)
+        for variate in gate_rows["variate"].unique().sort()
+    }
+    skill_by_variate = {name: _against_all(rows, overlap) for name, rows in variates.items()}
+    left_out = {str(row["variate"]) for row in exclusions if not row["held_out"]}
+    but = caveat(
+        skill["candidate"][NAIVE],
+        skill_by_variate,
+        unjudged=sorted(left_out - skill_by_variate.keys()),
+    )
     return {
-        "headline": headline(skill),
+        "headline": f"{headline(skill)} {but}".strip(),
+        "caveat": but,
         "pooled": pooled_scores(gate_rows),
         "skill": skill,
+        "skill_by_variate": skill_by_variate,
         "scores": {
             name: pooled_scores(blocks[name])
             for name in ("held_out", "crossval")
             if blocks[name].height
         },
-        "by_variate": {
-            variate: pooled_scores(gate_rows.filter(pl.col("variate") == variate))
-            for variate in gate_rows["variate"].unique().sort()
-        },
+        "by_variate": {variate: pooled_scores(rows) for variate, rows in variates.items()},
         "coverage": {f"{row['level']:g}": row["coverage"] for row in coverage.to_dicts()},
         "calibration": calibration_scores(seen, facts, forecaster=MODEL),
         "exclusions": [dict(exclusion) for exclusion in exclusions],
@@ -167,6 +170,10 @@ def evaluation_report(
         "overlap": overlap,
         "seasonality": dict(seasonality),
     }
+
+
+def _against_all(rows: pl.DataFrame, overlap: int) -> dict[str, Comparison]:
+    return {baseline: compare(rows, baseline, overlap=overlap) for baseline in BASELINES}
 
 
 def blocks_of(losses: pl.DataFrame) -> dict[str, pl.DataFrame]:
@@ -211,74 +218,3 @@ def item_scores(losses: pl.DataFrame) -> pl.DataFrame:
             for name in BASELINES
         },
     )
-
-
-def headline(skill: Mapping[str, Mapping[str, Comparison]]) -> str:
-    """Say in one sentence whether the model beats no change, by how much, and what is not won.
-
-    Args:
-        skill: the blocks of ``evaluation_report``; "candidate" must have every baseline.
-    """
-    own = skill["candidate"]
-    clauses = [_against_no_change(own[NAIVE])]
-    won = [WORDS[name] for name in BASELINES[1:] if _is_won(own[name])]
-    lost = [
-        f"{WORDS[name]} ({_amount(own[name])})" for name in BASELINES[1:] if not _is_won(own[name])
-    ]
-    if won:
-        clauses.append(f"{'also ' if _is_won(own[NAIVE]) else ''}better than {_listed(won)}")
-    if lost:
-        clauses.append(f"not shown to be better than {_listed(lost)}")
-    for block, words in (("held_out", "on held-out series"), ("crossval", "in rolling refits")):
-        found = skill.get(block, {}).get(NAIVE)
-        if found and not _is_won(found):
-            clauses.append(f"{words} not shown to beat no change ({_amount(found)})")
-    return "; ".join(clauses) + "."
-
-
-def _against_no_change(found: Comparison) -> str:
-    skill, p_value = float(found["skill"]), float(found["p_value"])
-    ratio = 1 - skill
-    if ratio >= SHOUTED_RATIO:
-        return (
-            f"WORSE THAN NO CHANGE: ITS ERROR IS {ratio:.1f} TIMES THAT OF REPEATING THE LAST VALUE"
-        )
-    if found["outcome"] == "inconclusive":
-        return f"Not decided against no change (error {_change(skill)} so far): {found['reason']}"
-    if p_value >= 1 - WORDING_ALPHA:
-        return (
-            f"WORSE than no change: its error is {ratio:.2f} times that of repeating the last value"
-        )
-    if p_value <= WORDING_ALPHA:
-        return (
-            f"Better than no change: its error is {100 * skill:.1f} % lower than that of repeating "
-            f"the last value (95 % interval {100 * float(found['lower']):.1f} % to "
-            f"{100 * float(found['upper']):.1f} %, {_p_text(p_value)})"
-        )
-    return (
-        f"Not distinguishable from no change: its error is {_change(skill)} than that of repeating "
-        f"the last value, which chance explains ({_p_text(p_value)})"
-    )
-
-
-def _is_won(found: Comparison) -> bool:
-    return found["outcome"] == "ok" and float(found["p_value"]) <= WORDING_ALPHA
-
-
-def _amount(found: Comparison) -> str:
-    p_value = float(found["p_value"])
-    tested = "not decided" if math.isnan(p_value) else _p_text(p_value)
-    return f"error {_change(float(found['skill']))}, {tested}"
-
-
-def _change(skill: float) -> str:
-    word = "lower" if skill >= 0 else "higher"
-    return f"{abs(100 * skill):.1f} % {word}"
-
-
-def _p_text(p_value: float) -> str:
-    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"
-
-
-def _listed(parts: Sequence[str]) -> str:
-    return " and ".join(parts)

@@ -66,7 +66,10 @@ def worst(outcomes: Iterable[str]) -> str:
 
 def percent(share: float) -> str:
     """Return a share as a percentage with one decimal; NaN is ``unknown``."""
-    return "unknown" if math.isnan(share) else f"{100 * share:.1f} %"
+    if math.isnan(share):
+        return "unknown"
+    text = f"{100 * share:.1f} %"
+    return "0.0 %" if text == "-0.0 %" else text
 
 
 def p_value_text(p_value: float) -> str:
