@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from toto_core.config import ValidateParams
-from toto_core.data import rules
+from toto_core.data import rules, shards
 from toto_core.data.tables import SERIES_SCHEMA
 from toto_core.errors import ConfigError, DataError
 
@@ -37,6 +37,11 @@ def test_bounds_and_bars_that_name_no_variate_are_refused_together():
         "params.yaml: validate.ohlc.high = 'High' names no variate, the variates are cpu, memory; "
         "mend the name or remove it",
     ]
+
+
+def test_rules_of_ingest_are_rules_of_validation():
+    found = (shards.UNPARSABLE_TIMESTAMP, shards.NOT_A_NUMBER, shards.MISSING_ITEM_ID)
+    assert found == rules.ROW_RULES[:3]
 
 
 def test_names_that_exist_are_accepted():

@@ -689,18 +689,26 @@ def test_lost_row_is_noticed():
 def test_rows_that_ingest_rejected_keep_text_and_get_a_reason():
     rejected = pl.DataFrame(
         {
-            "item_id": ["a", "a"],
-            "variate": ["cpu", "cpu"],
-            "timestamp": ["2024-01-01 00:00", "yesterday"],
-            "value": ["n/a", "5"],
-            "rule": ["not_a_number", "unparsable_timestamp"],
-            "source": ["a.csv", "a.csv"],
+            "item_id": ["a", "a", None],
+            "variate": ["cpu", "cpu", "cpu"],
+            "timestamp": ["2024-01-01 00:00", "yesterday", None],
+            "value": ["n/a", "5", "7.5"],
+            "rule": ["not_a_number", "unparsable_timestamp", "missing_item_id"],
+            "source": ["a.csv", "a.csv", "a.csv"],
         }
     )
     found, counts = judge_rejected(rejected)
-    assert found["reason"].to_list() == [
-        "value = 'n/a' in a.csv, a number is needed",
-        "time stamp = 'yesterday' in a.csv, a time is needed",
+    assert found.select("item_id", "timestamp", "value", "reason").rows() == [
+        ("", "", "7.5", "item = '' in a.csv, a name is needed"),
+        ("a", "2024-01-01 00:00", "n/a", "value = 'n/a' in a.csv, a number is needed"),
+        ("a", "yesterday", "5", "time stamp = 'yesterday' in a.csv, a time is needed"),
     ]
-    assert counts.rows_in == 2
-    assert counts.rule_rows == {"not_a_number": 1, "unparsable_timestamp": 1}
+    assert counts.rows_in == 3
+    assert counts.rule_rows == {
+        "missing_item_id": 1,
+        "not_a_number": 1,
+        "unparsable_timestamp": 1,
+    }
+    counts.check()
+    rows = {rule: found["rows"] for rule, found in counts.to_json()["rules"].items()}
+    assert sum(rows.values()) == counts.rows_quarantined == 3

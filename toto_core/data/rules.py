@@ -15,10 +15,11 @@ from toto_core.config import ValidateParams
 from toto_core.data.tables import SERIES_SCHEMA
 from toto_core.errors import ConfigError, DataError
 
-# A row breaks one rule only: the first of these. The first two are found by ingest.
+# A row breaks one rule only: the first of these. The first three are found by ingest.
 ROW_RULES: Final = (
     "unparsable_timestamp",
     "not_a_number",
+    "missing_item_id",
     "missing_timestamp",
     "infinite_value",
     "negative_volume",

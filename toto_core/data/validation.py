@@ -224,11 +224,12 @@ def check_shard(
 
 def judge_rejected(rejected: pl.DataFrame) -> tuple[pl.DataFrame, Counts]:
     """Return the rows that ingest could not parse, as ``rules.QUARANTINED_ROWS``, and counts."""
-    is_number = pl.col("rule") == "not_a_number"
-    text = pl.col("value", "timestamp").fill_null("")
+    rule, text = pl.col("rule"), pl.col("item_id", "value", "timestamp").fill_null("")
     rows = rejected.with_columns(text).with_columns(
-        reason=pl.when(is_number)
+        reason=pl.when(rule == "not_a_number")
         .then(pl.format("value = '{}' in {}, a number is needed", "value", "source"))
+        .when(rule == "missing_item_id")
+        .then(pl.format("item = '{}' in {}, a name is needed", "item_id", "source"))
         .otherwise(pl.format("time stamp = '{}' in {}, a time is needed", "timestamp", "source"))
     )
     rows = rows.select(rules.QUARANTINED_ROWS.names()).sort("item_id", "variate", "timestamp")
