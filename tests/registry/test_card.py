@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
-from toto_core.registry.card import licence_of, worst_series
+from toto_core.registry.card import _variate_tables, licence_of, worst_series
 
 
 def losses(skills, held_out=()):
@@ -43,8 +43,41 @@ def test_worst_series_are_at_most_ten():
 
 @pytest.mark.parametrize(
     ("source", "licence"),
-    [("demo", "none"), ("data/raw/nab/a.csv", "MIT"), ("data/rawer/a.csv", "not stated")],
+    [
+        ("demo", "none"),
+        ("data/raw/nab/a.csv", "MIT"),
+        ("data/raw/a.csv", "broad"),
+        ("data/rawer/a.csv", "not stated"),
+        ("data/raw/cloudwatch/x.csv", "CC0"),
+        ("data/raw/cloudwatch/deep/x.csv", "CC0"),
+        ("data/raw/cloudwatch", "CC0"),
+        ("data/raw/cloudwatcher/x.csv", "broad"),
+        ("other/cloudwatch/y.csv", "its own"),
+        ("demo-2/x.csv", "not stated"),
+    ],
 )
 def test_licence_of_a_source_is_that_of_its_folder(source, licence):
-    licences = {"demo": "none", "data/raw": "wrong", "data/raw/nab/": "MIT"}
+    licences = {
+        "data/raw/nab/": "MIT",
+        "demo": "none",
+        "data/raw": "broad",
+        "cloudwatch": "CC0",
+        "cloudwatch/y.csv": "its own",
+    }
     assert licence_of(source, licences) == licence
+
+
+def test_card_lists_each_variate_the_worst_first():
+    def against(naive, drift):
+        row = {"lower": -0.07, "upper": 0.03, "p_value": 0.83, "n": 60}
+        return {"naive": {"skill": naive} | row, "drift": {"skill": drift} | row}
+
+    table = {"volume": against(0.23, 0.24), "close": against(-0.0207, 0.3), "x": against(0.1, 0)}
+    title, text = _variate_tables(table)
+    assert title == "## By variate"
+    assert text.splitlines()[2:5] == [
+        "| close | no change | -2.1 % | -7.0 % to 3.0 % | 0.8300 | 60 |",
+        "| close | drift | 30.0 % | -7.0 % to 3.0 % | 0.8300 | 60 |",
+        "| x | no change | 10.0 % | -7.0 % to 3.0 % | 0.8300 | 60 |",
+    ]
+    assert _variate_tables({"close": table["close"]}) == []

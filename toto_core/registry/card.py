@@ -5,6 +5,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from toto_core.evaluation.verdict import BASELINES, MODEL, TITLES, Verdict, p_va
 from toto_core.registry.fingerprint import combined
 
 NUM_WORST = 10
+SKILL_HEAD = ("skill", "95 % interval", "p", "origins")
 NOT_STATED = "not stated"
 AFFILIATION = (
     "An independent implementation of the published Toto 2.0 architecture. "
@@ -80,7 +82,10 @@ def model_card(verdict: Verdict, evidence: Evidence, losses: pl.DataFrame) -> di
         | {"num_test_origins": len(evidence.splits.get("test_origins") or ())},
         "scores": {
             key: evidence.evaluation.get(key)
-            for key in ("pooled", "skill", "coverage", "exclusions", "seasonality")
+            for key in (
+                *("pooled", "skill", "skill_by_variate", "by_variate"),
+                *("coverage", "exclusions", "seasonality"),
+            )
         },
         "worst_series": worst_series(losses),
         "limits": list(LIMITS),
@@ -111,9 +116,18 @@ def worst_series(losses: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def licence_of(source: str, licences: Mapping[str, str]) -> str:
-    """Return the licence whose name is the source or the folder that it lies in."""
-    names = [n for n in licences if source == n or source.startswith(n.rstrip("/") + "/")]
-    return licences[max(names, key=len)] if names else NOT_STATED
+    """Return the licence that is stated for a source: of the file itself or of a folder above it.
+
+    A name stands for the source of that name (``demo``), for a path from the project
+    (``data/raw/stocks``) or for the end of one (``cloudwatch``, ``cloudwatch/x.csv``). The name
+    that ends the deepest in the path counts, of equally deep ones the longest.
+    """
+    path, depths = f"/{source}/", {}
+    for name in licences:
+        wanted = f"/{name.strip('/')}/"
+        if wanted in path:
+            depths[name] = (path.rindex(wanted) + len(wanted), len(wanted))
+    return licences[max(depths, key=lambda name: depths[name])] if depths else NOT_STATED
 
 
 def card_markdown(card: Json, verdict: Verdict) -> str:
@@ -138,8 +152,10 @@ def card_markdown(card: Json, verdict: Verdict) -> str:
             [(c.name, c.outcome, c.found, c.allowed) for c in (*verdict.checks, *verdict.claims)],
         ),
         "## Skill",
-        "1 - loss of the model / loss of the baseline, with 95 % intervals over the origins.",
+        "1 - loss of the model / loss of the baseline, with two-sided 95 % intervals over the "
+        "origins; p is one-sided.",
         *_skill_tables(card["scores"].get("skill") or {}),
+        *_variate_tables(card["scores"].get("skill_by_variate") or {}),
         "## Data",
         f"{data['series']} series of {data['items']} items, {data['rows']} rows, "
         f"{data['first_timestamp']} to {data['last_timestamp']}.",
@@ -200,21 +216,37 @@ def _skill_tables(skills: Json) -> list[str]:
     titles = {"candidate": "Seen series", "held_out": "New series", "crossval": "Rolling refits"}
     blocks = []
     for key, title in titles.items():
-        table = skills.get(key) or {}
-        rows = [
-            (
-                TITLES[baseline],
-                percent(_number(row.get("skill"))),
-                f"{percent(_number(row.get('lower')))} to {percent(_number(row.get('upper')))}",
-                p_value_text(_number(row.get("p_value"))),
-                row.get("n"),
-            )
-            for baseline, row in ((b, table[b]) for b in BASELINES if b in table)
-        ]
+        rows = _skill_rows(skills.get(key) or {})
         if rows:
-            head = (title, "skill", "95 % interval", "p, one-sided", "origins")
-            blocks.append(_table(head, rows))
+            blocks.append(_table((title, *SKILL_HEAD), rows))
     return blocks
+
+
+def _variate_tables(by_variate: Json) -> list[str]:
+    """One table, the variate with the lowest skill against no change first."""
+    if len(by_variate) < 2:
+        return []
+    order = sorted(by_variate, key=lambda name: (_skill_of(by_variate[name]), name))
+    rows = [(name, *row) for name in order for row in _skill_rows(by_variate[name])]
+    return ["## By variate", _table(("Seen series", "against", *SKILL_HEAD), rows)]
+
+
+def _skill_of(table: Json) -> float:
+    found = _number((table.get("naive") or {}).get("skill"))
+    return -math.inf if math.isnan(found) else found
+
+
+def _skill_rows(table: Json) -> list[tuple[object, ...]]:
+    return [
+        (
+            TITLES[baseline],
+            percent(_number(row.get("skill"))),
+            f"{percent(_number(row.get('lower')))} to {percent(_number(row.get('upper')))}",
+            p_value_text(_number(row.get("p_value"))),
+            row.get("n"),
+        )
+        for baseline, row in ((b, table[b]) for b in BASELINES if b in table)
+    ]
 
 
 def _number(value: object) -> float:
