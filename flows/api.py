@@ -1,6 +1,7 @@
 """Which Prefect API this project talks to, if any; knows it without importing Prefect."""
 
 import json
+import logging
 import os
 import socket
 import sys
@@ -20,7 +21,8 @@ STATE = paths.RUNS / "prefect" / "state.json"
 # none may be started by the way.
 PATIENCE = {
     "PREFECT_API_REQUEST_TIMEOUT": "15",
-    "PREFECT_CLIENT_MAX_RETRIES": "2",
+    "PREFECT_CLIENT_MAX_RETRIES": "1",
+    "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
     "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
@@ -87,6 +89,7 @@ def prepare_prefect(root: Path) -> None:
     if "prefect" in sys.modules:
         return
     log_to_terminal()
+    logging.raiseExceptions = False  # log lines that a lost server does not take are no news
     try:
         url = find_api(root, os.environ).url
     except ConfigError:  # said by whoever asks for the API itself

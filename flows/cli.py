@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from flows.terminal import leave
 from toto_core.errors import EXIT_FAILED, EXIT_INTERRUPTED, TotoError
 
 app = typer.Typer(
@@ -28,7 +29,7 @@ def run() -> None:
     """
     from flows.run import run_command  # noqa: PLC0415 - each command imports its own
 
-    raise typer.Exit(run_command(_ROOT))
+    leave(run_command(_ROOT))
 
 
 @app.command()

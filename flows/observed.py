@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 from flows import paths
 from flows.stage import Once, Summary, describe
-from flows.terminal import LOGGERS, one_line, warn
+from flows.terminal import LOGGERS, SERVER_LOST, one_line, warn
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -31,6 +31,7 @@ def run_observed(name: str, once: Once) -> Summary:
     except Exception as error:
         if error is not once.error:
             warn(f"prefect: {one_line(error)}; {name} goes on without it")
+            os.environ[SERVER_LOST] = "1"
     return once()
 
 

@@ -7,7 +7,6 @@ whether ``dvc repro``, this flow or a deployment has run it.
 
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from flows.graph import Node, Outcome, Work, walk
 from flows.observed import PARENT_FLOW_RUN, PARENT_TASK_RUN, publish_report
 from flows.run import describe_outcomes, read_verdict, run_command, walk_plainly
 from flows.stage import SAID_PLAIN
-from flows.terminal import one_line, say, warn
+from flows.terminal import SERVER_LOST, leave, one_line, say, warn
 from toto_core.errors import TotoError
 
 prepare_prefect(Path())  # Prefect reads its settings once, when it is imported
@@ -76,7 +75,7 @@ def walk_observed(root: Path) -> dict[str, Outcome]:
     if isinstance(result, dict):
         return result
     warn(f"prefect: {result}; going on without it")
-    os.environ.update({"TOTO_PREFECT": "off", SAID_PLAIN: "1"})
+    os.environ.update({"TOTO_PREFECT": "off", SERVER_LOST: "1"})
     return walk_plainly(root)
 
 
@@ -99,7 +98,11 @@ class _Watch:
             run = context.task_run
             try:
                 outcome = work(
-                    {PARENT_FLOW_RUN: str(run.flow_run_id), PARENT_TASK_RUN: str(run.id)}
+                    {
+                        PARENT_FLOW_RUN: str(run.flow_run_id),
+                        PARENT_TASK_RUN: str(run.id),
+                        SAID_PLAIN: "1",  # a server that goes is told here, once
+                    }
                 )
             except TotoError as error:
                 failure = error
@@ -154,4 +157,4 @@ def _revision() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(Path(), walk_observed))
+    leave(run_command(Path(), walk_observed))

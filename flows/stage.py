@@ -4,19 +4,19 @@ import json
 import os
 import re
 import signal
-import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from flows import paths
 from flows.api import Api, find_api, prepare_prefect
-from flows.terminal import log_to_terminal, one_line, say, warn
+from flows.terminal import leave, log_to_terminal, one_line, say, warn
 from toto_core.config import Params, load_params
-from toto_core.errors import EXIT_FAILED, EXIT_INTERRUPTED, TotoError
+from toto_core.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, TotoError
 from toto_core.files import write_json
 
 LAST_ERROR = paths.RUNS / "last_error.json"
@@ -82,7 +82,8 @@ def run_stage(name: str, body: Callable[[Params, Path], Summary]) -> None:
         code, message = describe(name, error)
         if code is None:
             _leave_error(name, EXIT_FAILED, f"{message}\n{traceback.format_exc()}")
-            raise
+            traceback.print_exc()
+            leave(EXIT_FAILED)
         _end(name, code, message)
     except BaseException as error:  # Ctrl-C, SIGTERM, and what Prefect raises for either
         if isinstance(error, SystemExit):
@@ -92,6 +93,7 @@ def run_stage(name: str, body: Callable[[Params, Path], Summary]) -> None:
         with suppress(OSError):
             LAST_ERROR.unlink(missing_ok=True)
         say(f"{name}: {summary.text}")
+        leave(EXIT_OK)
 
 
 def describe(name: str, error: Exception) -> tuple[int | None, str]:
@@ -145,10 +147,10 @@ def _say_plain(api: Api) -> None:
     warn(api.why_plain)
 
 
-def _end(name: str, code: int, message: str) -> None:
+def _end(name: str, code: int, message: str) -> NoReturn:
     _leave_error(name, code, message)
     warn(message)
-    sys.exit(code)
+    leave(code)
 
 
 def _leave_error(name: str, code: int, message: str) -> None:
