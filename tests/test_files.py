@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 from pathlib import Path
@@ -72,6 +73,19 @@ def test_writing_clears_what_a_killed_process_of_the_same_id_left(tmp_path: Path
         assert temporary == left
         temporary.write_text("whole")
     assert names(tmp_path) == ["file"]
+
+
+def test_writing_names_what_the_system_refused_behind_another_error(tmp_path: Path) -> None:
+    def fail() -> None:
+        with writing(tmp_path / "file"):
+            raise RuntimeError(
+                "parquet: underlying IO error: No space left on device (os error 28)"
+            )
+
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        fail()
+    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.filename == str(tmp_path / "file")
 
 
 def test_json_has_sorted_keys_and_no_number_that_json_lacks(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,9 @@ def writing(path: Path) -> Iterator[Path]:
 
     The sibling may become a file or a directory. It is removed when the block raises; an
     existing ``path`` then stays as it was.
+
+    Raises:
+        OSError: what the operating system refused, also where a library hid it in its own error.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -25,8 +29,25 @@ def writing(path: Path) -> Iterator[Path]:
         if path.is_dir():
             shutil.rmtree(path)
         temporary.replace(path)
+    except Exception as error:
+        refused = _system_error(error, path)
+        if refused is None:
+            raise
+        raise refused from error
     finally:
         _remove(temporary)
+
+
+def _system_error(error: Exception, path: Path) -> OSError | None:
+    """The refusal of the operating system behind an error of Polars or safetensors.
+
+    Both are written in Rust, whose texts end such errors with their number.
+    """
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    if isinstance(error, OSError) or number is None:
+        return None
+    code = int(number[1])
+    return OSError(code, os.strerror(code), str(path))
 
 
 def write_json(path: Path, value: object) -> None:

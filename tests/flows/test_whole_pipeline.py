@@ -1,0 +1,158 @@
+"""The real stages under real DVC on a small fleet: repeatable, interruptible, never half-written.
+
+Each test works in a copy of the project as a fresh clone would hold it.
+"""
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+SMALL = {
+    "ingest": {"demo": {"num_services": 8, "num_days": 70, "freq": "1h"}},
+    "validate": {"max_quarantined": 0.2},
+    "split": {
+        "num_test_origins": 41,
+        "num_validation_origins": 4,
+        "prediction_length": 6,
+        "stride": 6,
+    },
+    "augment": {"num_synthetic": 20},
+    "model": {"context_length": 128},
+    "train": {"max_steps": 30, "batch_size": 4, "validate_every": 10, "checkpoint_interval_s": 0.0},
+    "crossval": {"max_steps": 5},
+}
+CLONED = (
+    "flows",
+    "toto_core",
+    "dvc.yaml",
+    ".dvc/config",
+    ".dvc/plots",
+    ".dvcignore",
+    ".gitignore",
+    "data/raw/README.md",
+)
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project of its own with small parameters, and git and DVC as a clone has them."""
+    names = [
+        "flows",
+        "toto_core",
+        "dvc.yaml",
+        ".dvc/config",
+        ".dvc/plots",
+        ".dvcignore",
+        ".gitignore",
+    ]
+    for name in [*names, "data/raw/README.md"]:
+        source, target = ROOT / name, tmp_path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, target)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for section, values in SMALL.items():
+        params[section] |= values
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    return tmp_path
+
+
+def environment() -> dict[str, str]:
+    bin_folder = Path(sys.executable).parent
+    return os.environ | {
+        "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
+        "TOTO_PREFECT": "off",
+        "WANDB_MODE": "disabled",
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def dvc(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments],
+        cwd=project,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def repro(project: Path, *arguments: str) -> str:
+    """Bring everything up to date and return the lock, which holds the hash of every output."""
+    done = dvc(project, "repro", *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return (project / "dvc.lock").read_text()
+
+
+def forget_everything(project: Path) -> None:
+    for name in ["data/series", "data/valid", "data/quarantine", "data/corpus", "data/forecasts"]:
+        shutil.rmtree(project / name)
+    for name in ["models", "reports", "runs", ".dvc/cache"]:
+        shutil.rmtree(project / name, ignore_errors=True)
+    for name in ["data/splits.json", "data/losses.parquet", "dvc.lock"]:
+        (project / name).unlink()
+
+
+def test_same_inputs_give_the_same_bytes_and_nothing_reruns(project: Path) -> None:
+    lock = repro(project)
+    assert "Running stage" not in dvc(project, "repro").stdout
+    assert (project / "reports/index.html").stat().st_size > 20_000
+    forget_everything(project)
+    assert repro(project) == lock
+
+
+def test_training_killed_on_the_way_resumes_to_the_same_bytes(project: Path) -> None:
+    undisturbed = repro(project)
+    forget_everything(project)
+    repro(project, "augment")
+    with subprocess.Popen(
+        [sys.executable, "-m", "dvc", "repro", "train"],
+        cwd=project,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as running:
+        deadline = time.monotonic() + 120
+        while not list(project.glob("runs/*/state-*/state.json")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.killpg(running.pid, signal.SIGKILL)
+    assert list(project.glob("runs/*/state-*/state.json")), "killed before the first checkpoint"
+    assert not (project / "models/candidate").exists()
+    resumed = dvc(project, "repro", "train")
+    assert "goes on from step" in resumed.stdout + resumed.stderr
+    assert repro(project) == undisturbed
+
+
+def test_disk_that_is_full_ends_in_one_line_and_keeps_the_good_output(project: Path) -> None:
+    repro(project, "validate")
+    before = {path.name: path.read_bytes() for path in (project / "data/valid").iterdir()}
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.validate"],
+        cwd=project,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
+    )
+    assert done.returncode == 1
+    lines = [line for line in done.stderr.splitlines() if "Prefect" not in line]
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("validate: data/")
+    assert "= file too large, readable inputs and room to write are needed" in lines[0]
+    assert {path.name: path.read_bytes() for path in (project / "data/valid").iterdir()} == before
+    assert not list((project / "data").glob(".*.tmp"))
