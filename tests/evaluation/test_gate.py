@@ -274,8 +274,13 @@ def test_judge_divides_the_level_by_the_attempts_and_ends_after_the_last():
 
 def test_judge_halves_the_level_for_few_origins_and_for_skew():
     model, baseline = panel(0, num_origins=50, skill=0.1)
-    assert judged(model, baseline).tests["naive"]["level"] == pytest.approx(0.025)
+    verdict = judged(model, baseline)
+    assert verdict.tests["naive"]["level"] == pytest.approx(0.025)
+    allowed = check(verdict, "better than no change").allowed
+    assert allowed.endswith("p at most 0.025, halved for few or lopsided origins")
     model, baseline = panel(0, skill=0.1)
+    allowed = check(judged(model, baseline), "better than no change").allowed
+    assert allowed.endswith("p at most 0.05")
     model[:, 7] *= 3
     verdict = judged(model, baseline)
     assert abs(verdict.tests["naive"]["skewness"]) > 1
@@ -342,7 +347,7 @@ def test_claims_name_the_weakest_baseline():
         "crossval": {"naive": claim(0.1, 0.05), "drift": claim(0.2, 0.01)},
     }
     verdict = judged(*panel(0, skill=0.1), evaluation={"skill": skill})
-    assert [(found.name, found.outcome, found.found) for found in verdict.claims] == [
+    assert [(found.name, found.outcome, found.found) for found in verdict.claims[:2]] == [
         ("new series", FAIL, "skill 10.0 % against drift, lower bound -10.0 %"),
         ("rolling refits", PASS, "skill 10.0 % against no change, lower bound 5.0 %"),
     ]
@@ -359,10 +364,30 @@ def test_claims_name_the_weakest_baseline():
 )
 def test_claims_need_the_one_sided_bound_against_each_baseline(naive, drift, outcome, words):
     table = {"held_out": {"naive": claim(*naive), "drift": claim(*drift)}}
-    (found,) = judged(*panel(0, skill=0.1), evaluation={"skill": table}).claims
+    found, _ = judged(*panel(0, skill=0.1), evaluation={"skill": table}).claims
     assert found.outcome == outcome
     assert words in found.found
     assert found.allowed == "one-sided 95 % lower bound above 0 % against each baseline"
+
+
+@pytest.mark.parametrize(
+    ("share", "outcome", "words"),
+    [
+        (0.65, INCONCLUSIVE, "65.0 % of the truth inside its 80 % interval on v1"),
+        (0.95, INCONCLUSIVE, "95.0 % of the truth inside its 80 % interval on v1"),
+        (0.75, PASS, "75.0 % of the truth inside its 80 % interval on v1"),
+    ],
+)
+def test_claims_say_where_no_change_is_no_fair_opponent(share, outcome, words):
+    model, baseline = panel(0, skill=0.2)
+    of_naive = (pl.col("forecaster") == "naive") & (pl.col("variate") == "v1")
+    table = losses(model, baseline).with_columns(
+        cov80=pl.when(of_naive).then(share).otherwise("cov80")
+    )
+    verdict = judged(model, baseline, table=table)
+    (found,) = verdict.claims
+    assert (found.name, found.outcome, found.found) == ("spread of no change", outcome, words)
+    assert verdict.outcome == PASS
 
 
 def claim(skill, lower_bound):

@@ -323,6 +323,22 @@ def _write_metrics(root, forecasts, losses, splits):
                 for (name,), part in losses.group_by("forecaster")
             },
             "skill": skills,
+            "skill_by_variate": {
+                name: _skills(losses.filter(~pl.col("held_out") & (pl.col("variate") == name)))
+                for name in ("cpu", "requests")
+            },
+            "by_variate": {
+                name: {
+                    forecaster: {
+                        "mase": float(part["mase"].mean()),
+                        "coverage80": float(part["cov80"].mean()),
+                    }
+                    for (forecaster,), part in losses.filter(pl.col("variate") == name).group_by(
+                        "forecaster"
+                    )
+                }
+                for name in ("cpu", "requests")
+            },
         },
     )
     plots = root / "reports/plots"
@@ -359,6 +375,7 @@ def _skills(losses, shift=0.0):
             "skill": float(d.mean()) / base,
             "lower": low / base,
             "upper": high / base,
+            "lower_bound": test.lower_bound() / base,
             "p_value": test.p_value,
             "statistic": test.statistic,
             "df": test.df,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from toto_core.report.charts import Chart, number_label, padded, time_label, value_ticks
+from toto_core.report.markup import freq_text
 
 DAY = 86_400_000_000
 
@@ -77,3 +78,19 @@ def test_padded_ignores_what_is_not_finite():
     low, high = padded([2.0, 2.0])
     assert low < 2.0 < high
     assert padded([np.nan]) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("freq", "words"),
+    [
+        ("1h", "1 hour"),
+        ("5min", "5 minutes"),
+        ("1B", "1 business day"),
+        ("1M", "1 month"),
+        ("2Q", "2 quarters"),
+        ("weird", "weird"),
+        (None, "None"),
+    ],
+)
+def test_frequencies_are_written_out(freq, words):
+    assert freq_text(freq) == words

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from toto_core.report.fans import choose_fans
+from toto_core.report.fans import KINDS, REST, choose_fans
 
 
 def losses(skills):
@@ -48,8 +48,28 @@ def test_choose_fans_shows_no_series_twice():
     for num_series in range(1, 14):
         fans = choose_fans(losses({f"s{n:02d}": [n / 20] for n in range(num_series)}))
         names = [fan.item_id for fan in fans]
+        assert REST not in [fan.kind for fan in fans]
         assert len(set(names)) == len(names)
         assert len(names) == min(12, num_series if num_series < 3 else num_series // 3 * 3)
+
+
+def test_choose_fans_shows_every_variate():
+    table = losses({f"s{n:02d}": [n / 40] * 3 for n in range(30)}).with_columns(
+        variate=pl.when(pl.col("item_id").is_in(["s05", "s06", "s07", "s20"]))
+        .then(pl.when(pl.col("item_id") == "s20").then(pl.lit("w")).otherwise(pl.lit("z")))
+        .otherwise(pl.lit("x"))
+    )
+    fans = choose_fans(table)
+    assert {fan.variate for fan in fans if fan.kind in KINDS} == {"x"}
+    rest = [(fan.item_id, fan.variate) for fan in fans if fan.kind == REST]
+    assert rest == [("s06", "z"), ("s20", "w")]
+
+
+def test_choose_fans_of_very_many_variates_adds_the_lowest():
+    table = losses({f"s{n:02d}": [n / 50] for n in range(40)})
+    table = table.with_columns(variate=pl.col("item_id"))
+    rest = [fan.variate for fan in choose_fans(table) if fan.kind == REST]
+    assert rest == [f"s{n:02d}" for n in range(4, 16)]
 
 
 def test_choose_fans_without_a_usable_series_is_empty():

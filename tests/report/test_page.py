@@ -101,7 +101,7 @@ def test_page_escapes_names_and_values(html):
 
 def test_page_describes_each_chart_in_words(outline):
     charts = [attrs for tag, attrs in outline.tags if tag == "svg" and attrs.get("role") == "img"]
-    assert len(charts) == 9 + 3 + 12 + 1  # skill, three curves, fans, periods
+    assert len(charts) == 9 + 2 + 3 + 12 + 1  # skill, variates, three curves, fans, periods
     assert all(len(attrs["aria-label"]) > 20 for attrs in charts)
     hidden = [attrs for tag, attrs in outline.tags if tag == "svg" and "role" not in attrs]
     assert all("aria-hidden" in attrs or "track" in attrs.get("class", "") for attrs in hidden)
@@ -143,6 +143,65 @@ def test_page_says_fail_and_lists_failed_checks_first(project, tmp_path):
     assert "1 of 19 checks failed: attempts. Nothing is promoted." in html
     checks = html[html.index('<ul class="checks">') :]
     assert checks.index("<b>Attempts</b>") < checks.index("<b>Complete forecasts</b>")
+
+
+def test_page_of_a_pass_with_a_losing_variate_is_no_unqualified_win(project, tmp_path):
+    root = Path(shutil.copytree(project, tmp_path / "p"))
+    path = root / "reports/metrics/evaluate.json"
+    evaluate, but = json.loads(path.read_text()), "Not on requests: 1.5 % worse than no change."
+    evaluate["caveat"] = but
+    loss = {"skill": -0.015, "lower": -0.05, "upper": 0.02, "p_value": 0.8, "outcome": "ok"}
+    evaluate["skill_by_variate"]["requests"]["naive"] |= loss
+    evaluate["by_variate"]["requests"]["model"]["mase"] = 1.12
+    evaluate["by_variate"]["requests"]["naive"]["mase"] = 1.0
+    path.write_text(json.dumps(evaluate))
+    path = root / "models/registry/verdict.json"
+    verdict = json.loads(path.read_text())
+    verdict["headline"] += f" {but}"
+    path.write_text(json.dumps(verdict))
+    report.run(PARAMS, root)
+    html = (root / "reports/index.html").read_text().replace("\N{NARROW NO-BREAK SPACE}", " ")
+    assert '<em class="but">Not on requests: 1.5 % worse than no change.</em></h1>' in html
+    assert "may be promoted. For requests no change serves as well." in html
+    assert "<dt>on requests, the worst of 2 variates, against no change</dt>" in html
+    by_variate = html[html.index("<h3>By variate, against no change</h3>") :]
+    assert by_variate.index(">requests<") < by_variate.index(">cpu<")
+    table = html[html.index("<caption>Skill of each variate</caption>") :]
+    row = re.search(r'<tr><th scope="row">requests</th>(.*?)</tr>', table)[1]
+    assert re.findall(r">(\S+ %)</td>", row)[0] == "\N{MINUS SIGN}1.5 %"
+    assert "\N{MINUS SIGN}12.0 %" in row
+    assert "<caption>Seen series, requests alone</caption>" in html
+
+
+def test_page_of_one_variate_has_no_part_by_variate(project, tmp_path):
+    root = Path(shutil.copytree(project, tmp_path / "p"))
+    path = root / "reports/metrics/evaluate.json"
+    evaluate = json.loads(path.read_text())
+    del evaluate["skill_by_variate"]["cpu"]
+    path.write_text(json.dumps(evaluate))
+    report.run(PARAMS, root)
+    html = (root / "reports/index.html").read_text()
+    assert "By variate" not in html
+    assert "Skill of each variate" not in html
+    assert "alone</caption>" not in html
+    assert "variates" not in html[: html.index("Is it better?")]
+
+
+def test_page_of_many_variates_draws_the_worst_and_lists_all(project, tmp_path):
+    root = Path(shutil.copytree(project, tmp_path / "p"))
+    path = root / "reports/metrics/evaluate.json"
+    evaluate = json.loads(path.read_text())
+    one = evaluate["skill_by_variate"].pop("cpu")
+    evaluate["skill_by_variate"] = {
+        f"v{n:02d}": one | {"naive": one["naive"] | {"skill": n / 100}} for n in range(11)
+    }
+    path.write_text(json.dumps(evaluate))
+    report.run(PARAMS, root)
+    html = (root / "reports/index.html").read_text()
+    drawn = re.findall(r'<span class="name">(v\d\d)</span>', html)
+    assert drawn == [f"v{n:02d}" for n in range(8)]
+    assert "The 3 with the highest skill are in the table." in html
+    assert html.count('<th scope="row">v10</th>') == 1
 
 
 def test_page_survives_a_model_that_nothing_is_known_of(project, tmp_path):

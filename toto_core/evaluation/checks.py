@@ -63,6 +63,7 @@ class Comparison:
     Attributes:
         margin_test: of (1 - margin) times the baseline's loss minus the model's, per origin.
         level: what its p-value may be at most.
+        is_halved: whether the level was halved, for few origins or skewed differentials.
         skewness: of the differentials.
         skill: 1 - loss of the model / loss of the baseline; ``lower`` its one-sided 95 % bound.
         fold_skills: the same in consecutive segments of the origins.
@@ -73,6 +74,7 @@ class Comparison:
 
     margin_test: DMResult
     level: float
+    is_halved: bool
     skewness: float
     skill: float
     lower: float
@@ -164,7 +166,7 @@ def exclusions(rows: pl.DataFrame, panel: pl.DataFrame, evaluation: Mapping[str,
     num_judged = panel.select("item_id", "variate").n_unique()
     num_excluded = max(num_series - num_judged, num_listed)
     of_model = rows.filter(pl.col("forecaster") == MODEL)
-    unanswered = of_model.filter(has_scale() & ~_finite("sql")).height
+    unanswered = of_model.filter(has_scale() & ~finite("sql")).height
     share = max(
         num_excluded / (num_judged + num_excluded) if num_judged else 1.0,
         1 - (panel.height + unanswered) / of_model.height if of_model.height else 1.0,
@@ -188,7 +190,8 @@ def superiority(baseline: str, comparison: Comparison | None, params: RegisterPa
     if comparison is None:
         return Check(name, INCONCLUSIVE, "too few", f"{allowed}{params.alpha:g}", "Not judged.")
     test, found = comparison.margin_test, f"skill {percent(comparison.skill)}"
-    allowed = f"{allowed}{comparison.level:.3g}"
+    why = ", halved for few or lopsided origins" if comparison.is_halved else ""
+    allowed = f"{allowed}{comparison.level:.3g}{why}"
     if test.outcome != "ok":
         reason = sentence([test.reason])
         return Check(name, INCONCLUSIVE, f"{found}, no p-value", allowed, reason)
@@ -225,7 +228,7 @@ def calibration(
     rows: pl.DataFrame, evaluation: Mapping[str, object], params: RegisterParams
 ) -> list[Check]:
     """Ask whether the quantiles mean what they say."""
-    of_model = rows.filter((pl.col("forecaster") == MODEL) & _finite("cov80"))
+    of_model = rows.filter((pl.col("forecaster") == MODEL) & finite("cov80"))
     weight = float(of_model["num_steps"].sum())
     covered = float((of_model["cov80"].cast(pl.Float64) * of_model["num_steps"]).sum())
     share = covered / weight if weight else math.nan
@@ -300,39 +303,9 @@ def attempts(attempt: int, params: RegisterParams) -> Check:
     )
 
 
-def claims(evaluation: Mapping[str, object]) -> tuple[Check, ...]:
-    """Say what is known of new series and of refits; this decides nothing."""
-    tables = evaluation.get("skill")
-    found = []
-    for key, name in (("held_out", "new series"), ("crossval", "rolling refits")):
-        table = tables.get(key) if isinstance(tables, Mapping) else None
-        rows = {
-            baseline: (number(row.get("skill")), number(row.get("lower_bound")))
-            for baseline, row in (table.items() if isinstance(table, Mapping) else ())
-            if isinstance(row, Mapping)
-        }
-        if not rows or any(math.isnan(skill) for skill, _ in rows.values()):
-            continue
-        undecided = [b for b in rows if math.isnan(rows[b][1])]
-        lost = [b for b in rows if rows[b][0] <= 0 or rows[b][1] <= 0]
-        baseline = min(lost or undecided or rows, key=lambda b: rows[b])
-        skill, bound = rows[baseline]
-        found.append(
-            Check(
-                name,
-                FAIL if lost else INCONCLUSIVE if undecided else PASS,
-                f"skill {percent(skill)} against {TITLES.get(baseline, baseline)}, "
-                f"lower bound {percent(bound)}",
-                "one-sided 95 % lower bound above 0 % against each baseline",
-                "Reported beside the verdict; it decides nothing.",
-            )
-        )
-    return tuple(found)
-
-
 def has_scale() -> pl.Expr:
     """Return whether the loss of a row can be scaled: NaN would count as above zero."""
-    return (pl.col("scale") > 0) & _finite("scale")
+    return (pl.col("scale") > 0) & finite("scale")
 
 
 def number(value: object) -> float:
@@ -345,7 +318,8 @@ def integer(value: object, *, otherwise: int) -> int:
     return int(value) if isinstance(value, int | float) else otherwise
 
 
-def _finite(column: str) -> pl.Expr:
+def finite(column: str) -> pl.Expr:
+    """Return whether a number is there; null, NaN and infinities are not."""
     return pl.col(column).is_finite().fill_null(value=False)
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Float64
 from scipy.stats import skew
 
 from toto_core.config import RegisterParams
-from toto_core.evaluation import checks, consistency
+from toto_core.evaluation import checks, claims, consistency
 from toto_core.evaluation.checks import Comparison, OfVariate, Provenance
 from toto_core.evaluation.significance import ewc_dm_test
 from toto_core.evaluation.verdict import BASELINES, FAIL, MODEL, PASS, Check, Verdict, worst
@@ -75,7 +75,7 @@ def judge(
         outcome=worst(check.outcome for check in found),
         headline=str(evaluation.get("headline", "")),
         checks=found,
-        claims=checks.claims(evaluation),
+        claims=(*claims.claims(evaluation), *claims.spread(rows, params)),
         tests={baseline: comparison.numbers() for baseline, comparison in compared.items()},
         attempt=attempt,
     )
@@ -133,6 +133,7 @@ def compare(
     return Comparison(
         margin_test=margin_test,
         level=params.alpha / attempt / (2 if halved else 1),
+        is_halved=halved,
         skewness=skewness,
         skill=skill(float(model.sum()), float(base.sum())),
         lower=bound / float(base.mean()) if base.mean() > 0 else math.nan,

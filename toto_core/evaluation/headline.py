@@ -4,9 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from toto_core.evaluation.baselines import BASELINES, DRIFT, NAIVE, SEASONAL_NAIVE
+from toto_core.evaluation.verdict import BASELINES, TITLES
 
-WORDS = {NAIVE: "no change", DRIFT: "drift", SEASONAL_NAIVE: "seasonal naive"}
+NAIVE = "naive"
+OTHERS = tuple(name for name in BASELINES if name != NAIVE)
 
 # Level of the words; the gate has its own (params.yaml, register.alpha).
 WORDING_ALPHA = 0.05
@@ -25,10 +26,8 @@ def headline(skill: Mapping[str, Mapping[str, Comparison]]) -> str:
     """
     own = skill["candidate"]
     clauses = [_against_no_change(own[NAIVE])]
-    won = [WORDS[name] for name in BASELINES[1:] if _is_won(own[name])]
-    lost = [
-        f"{WORDS[name]} ({_amount(own[name])})" for name in BASELINES[1:] if not _is_won(own[name])
-    ]
+    won = [TITLES[name] for name in OTHERS if _is_won(own[name])]
+    lost = [f"{TITLES[name]} ({_amount(own[name])})" for name in OTHERS if not _is_won(own[name])]
     if won:
         clauses.append(f"{'also ' if _is_won(own[NAIVE]) else ''}better than {_listed(won)}")
     if lost:

@@ -38,7 +38,8 @@ class Verdict:
 
     Attributes:
         checks: what decides.
-        claims: what is reported beside it and decides nothing: held-out series, rolling refits.
+        claims: what is reported beside it and decides nothing: held-out series, rolling refits,
+            the spread of no change.
         tests: for each baseline the numbers behind superiority and effect.
         attempt: how many candidates, this one included, were judged on the same test period.
     """

@@ -14,6 +14,7 @@ from toto_core.report.figures import calibration, horizon, loss_curve, periods
 from toto_core.report.markup import (
     Json,
     count_text,
+    freq_text,
     legend,
     number,
     percent_text,
@@ -30,7 +31,8 @@ def training_section(loss: pl.DataFrame, train: Json) -> str:
     """Return the loss curves."""
     lead = (
         "Training stops when the validation loss, on times that training has not seen, "
-        "no longer falls. The test period plays no part in it."
+        "no longer falls. The test period plays no part in it. The two losses are not on one "
+        "scale: training also asks for hidden stretches and synthetic series."
     )
     facts = [
         (name.replace("_", " "), _plain(value))
@@ -48,7 +50,7 @@ def fans_section(
     fans: Sequence[Fan], forecasts: pl.DataFrame, history: pl.DataFrame, splits: Json
 ) -> str:
     """Return the forecast fans as small multiples."""
-    length, freq = splits.get("prediction_length"), escape(str(splits.get("freq")))
+    length, freq = splits.get("prediction_length"), escape(freq_text(splits.get("freq")))
     lead = (
         f"Each panel is one series at one moment, {length} steps of {freq} ahead. The series are "
         "ranked by their skill against no change over the whole test period, the percentage "
@@ -80,16 +82,18 @@ def calibration_section(evaluate: Json) -> str:
 def horizon_section(scores: pl.DataFrame, splits: Json) -> str:
     """Return the error by step ahead."""
     lead = "How far ahead the forecasts carry, beside what the baselines reach at the same step."
-    return section("How far ahead?", lead, horizon(scores, freq=str(splits.get("freq"))))
+    return section("How far ahead?", lead, horizon(scores, freq=freq_text(splits.get("freq"))))
 
 
 def series_section(losses: pl.DataFrame) -> str:
     """Return the series with the highest and the lowest skill."""
     rows = _series(losses)
+    shown = f"the ends of the list of {count_text(len(rows))} series"
+    if len(rows) <= 2 * NUM_SERIES:
+        shown = "one row for each series"
     lead = (
-        "Skill over the whole test period, one row for each series, "
-        f"{count_text(len(rows))} in all. Loss is the scaled quantile loss; 1 is about a season's "
-        "ordinary change."
+        f"Skill over the whole test period, {shown}. Loss is the scaled quantile loss; 1 is the "
+        "ordinary change from one season to the next."
     )
     ends = rows[:NUM_SERIES] + rows[max(NUM_SERIES, len(rows) - NUM_SERIES) :]
     head = ("series", "skill against no change", "against seasonal naive", "loss", "in 80 %")
@@ -201,7 +205,7 @@ def data_section(metrics: Mapping[str, Json], splits: Json, card: Json) -> str:
     )
     share = number(augment.get("synthetic_share"))
     facts = [
-        ("step", splits.get("freq")),
+        ("step", freq_text(splits.get("freq"))),
         ("forecast length", f"{splits.get('prediction_length')} steps"),
         ("a forecast every", f"{splits.get('stride')} steps"),
         ("moments judged", count_text(len(splits.get("test_origins") or ()))),

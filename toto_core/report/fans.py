@@ -15,6 +15,8 @@ from toto_core.report.markup import percent_text
 
 PER_KIND = 4
 KINDS = ("Best", "Typical", "Worst")
+REST = "Typical of the other variates"
+MAX_REST = 12
 CONTEXT_HORIZONS = 2  # how much past is drawn, in units of the prediction length
 HEIGHT = 128
 MEDIAN = 4  # column of the level 0.5
@@ -34,6 +36,10 @@ class Fan:
 
 def choose_fans(losses: pl.DataFrame, *, per_kind: int = PER_KIND) -> list[Fan]:
     """Choose the best, the typical and the worst series by skill against no change.
+
+    A variate that is not among them is added with the series in the middle of its ranking, so
+    that a variate that is neither best nor worst is seen too; at most ``MAX_REST`` of them, the
+    lowest skill first.
 
     Each series stands for itself once, at the origin whose own skill is the closest to that of
     the whole series, so that no lucky window makes a series look better than it is.
@@ -56,25 +62,35 @@ def choose_fans(losses: pl.DataFrame, *, per_kind: int = PER_KIND) -> list[Fan]:
     chosen = (fans[:per_kind], fans[middle : middle + per_kind], fans[-per_kind:])
     if len(fans) < len(KINDS):
         chosen = (fans, [], [])
+    shown = {fan.variate for part in chosen for fan in part}
     return [
         Fan(kind, *(getattr(f, name) for name in _FIELDS))
-        for kind, part in zip(KINDS, chosen, strict=True)
+        for kind, part in zip((*KINDS, REST), (*chosen, _typical(fans, shown)), strict=True)
         for f in part
     ]
+
+
+def _typical(fans: Sequence[Fan], shown: set[str]) -> list[Fan]:
+    """Return the middle series of each variate that is not shown yet, the lowest skill first."""
+    ranked: dict[str, list[Fan]] = {}
+    for fan in fans:
+        ranked.setdefault(fan.variate, []).append(fan)
+    rest = [own[len(own) // 2] for variate, own in ranked.items() if variate not in shown]
+    return sorted(rest, key=lambda fan: (fan.skill, fan.variate))[:MAX_REST]
 
 
 _FIELDS = ("item_id", "variate", "origin", "skill", "held_out")
 
 
 def fan_rows(fans: Sequence[Fan], forecasts: pl.DataFrame, history: pl.DataFrame) -> str:
-    """Return the fans as small multiples, one row for each kind.
+    """Return the fans as small multiples, kind by kind.
 
     Args:
         forecasts: rows of ``data/forecasts/candidate.parquet``, at least those of the fans.
         history: rows of ``data/valid``, at least those of the series of the fans.
     """
     rows = []
-    for kind in KINDS:
+    for kind in (*KINDS, REST):
         charts = "".join(_figure(fan, forecasts, history) for fan in fans if fan.kind == kind)
         if charts:
             rows.append(f'<h3>{kind}</h3><div class="fans">{charts}</div>')

@@ -8,10 +8,11 @@ import numpy as np
 import polars as pl
 
 from toto_core.evaluation.verdict import BASELINES, MODEL, TITLES
-from toto_core.report.charts import Chart, padded, time_label, value_ticks
+from toto_core.report.charts import DAY_US, Chart, padded, time_label, value_ticks
 from toto_core.report.markup import Json, figure, legend, number, percent_text, time_text
 
 HEIGHT = 220
+MONTHS_US = 200 * DAY_US
 CENTRE = 9  # points of the moving average over the training loss
 
 
@@ -130,7 +131,9 @@ def periods(splits: Json, first: object, *, ingest_last: object) -> str:
             f'<rect class="{css}" x="{left:.2f}%" y="0" width="{max(right - left, 0):.2f}%" '
             'height="22"/>'
         )
-        when = f"{time_label(cuts[n], span_us=span)} to {time_label(cuts[n + 1], span_us=span)}"
+        # The year alone would not tell where a period ends.
+        first, last = (time_label(cuts[k], span_us=min(span, MONTHS_US)) for k in (n, n + 1))
+        when = f"{first} to {last}"
         labels += f'<li class="{css}"><b>{name}</b> <span>{escape(when)}</span></li>'
     label = f"trained from {texts[0]}, validated from {texts[1]}, tested from {texts[2]}"
     label += f" to {texts[3]}; the data end at {time_text(ingest_last)}"

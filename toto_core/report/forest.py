@@ -8,6 +8,7 @@ from toto_core.evaluation.verdict import BASELINES, TITLES, p_value_text
 from toto_core.report.charts import value_ticks
 from toto_core.report.markup import PERCENT, Json, minus, number, percent_text, table
 
+NUM_VARIATES = 8  # drawn at most
 LOWEST = -10.0  # eleven times the baseline's loss; what is worse is an arrow at the edge
 SETS = (
     (
@@ -25,25 +26,73 @@ SETS = (
 )
 
 
-def forest(skills: Json) -> str:
-    """Return the interval chart of every test set with one common axis."""
-    sets = [(key, title, lead) for key, title, lead in SETS if skills.get(key)]
-    rows = [row for key, _, _ in sets for row in _rows(skills[key])]
-    low, high = _domain([row for _, row in rows])
-    blocks = []
-    for key, title, lead in sets:
-        lines = "".join(_line(name, row, low, high) for name, row in _rows(skills[key]))
-        blocks.append(
-            f'<h3>{title}</h3><p class="note">{lead}</p><div class="forest">{lines}</div>'
-        )
-    return "".join(blocks) + _axis(low, high)
+def forest(skills: Json, by_variate: Json) -> str:
+    """Return the interval chart of every test set, and of each variate, with one common axis."""
+    blocks = [
+        (title, lead, [(TITLES.get(name, name), row) for name, row in _rows(skills[key])])
+        for key, title, lead in SETS
+        if skills.get(key)
+    ]
+    names = worst_first(by_variate)
+    if len(names) > 1:
+        drawn = [(name, by_variate[name]["naive"]) for name in names[:NUM_VARIATES]]
+        lead = "The same seen series, each variate for itself, the lowest skill first."
+        if len(names) > NUM_VARIATES:
+            lead += f" The {len(names) - NUM_VARIATES} with the highest skill are in the table."
+        blocks.insert(1, ("By variate, against no change", lead, drawn))
+    low, high = _domain([row for _, _, rows in blocks for _, row in rows])
+    drawn = "".join(
+        f'<h3>{title}</h3><p class="note">{lead}</p><div class="forest">'
+        f"{''.join(_line(name, row, low, high) for name, row in rows)}</div>"
+        for title, lead, rows in blocks
+    )
+    return drawn + _axis(low, high)
 
 
-def skill_table(skills: Json) -> str:
+def worst_first(by_variate: Json) -> list[str]:
+    """Return the variates by their skill against no change, the lowest first."""
+    skills = {
+        name: number((found.get("naive") or {}).get("skill")) for name, found in by_variate.items()
+    }
+    known = [name for name, skill in skills.items() if "naive" in by_variate[name]]
+    return sorted(known, key=lambda name: (_low_if_unknown(skills[name]), name))
+
+
+def _low_if_unknown(skill: float) -> float:
+    return -math.inf if math.isnan(skill) else skill
+
+
+def variate_table(by_variate: Json, scores: Json) -> str:
+    """Return one row for each variate, the lowest skill first; empty with a single variate.
+
+    Args:
+        by_variate: ``skill_by_variate`` of the evaluation.
+        scores: ``by_variate`` of the evaluation: pooled figures of each forecaster.
+    """
+    names = worst_first(by_variate)
+    if len(names) < 2:
+        return ""
+    head = ("variate", *(f"against {TITLES[b]}" for b in BASELINES), "median alone", "in 80 %")
+    rows = []
+    for name in names:
+        skills = [number((by_variate[name].get(b) or {}).get("skill")) for b in BASELINES]
+        found = scores.get(name) or {}
+        errors = [number((found.get(f) or {}).get("mase")) for f in ("model", "naive")]
+        point = 1 - errors[0] / errors[1] if errors[1] > 0 else math.nan
+        covered = number((found.get("model") or {}).get("coverage80"))
+        shares = (*(percent_text(skill) for skill in (*skills, point)),)
+        rows.append((name, *shares, percent_text(covered, digits=0)))
+    return table(head, rows, caption="Skill of each variate")
+
+
+def skill_table(skills: Json, by_variate: Json) -> str:
     """Return every figure behind the chart."""
-    head = ("against", "skill", "95 % interval", "p", "t", "df", "n", "h", "p, HLN")
+    head = ("against", "skill", "two-sided 95 %", "p", "t", "df", "n", "h", "p, HLN")
     parts = []
-    for key, title, _ in SETS:
+    names = worst_first(by_variate) if len(by_variate) > 1 else []
+    tables = {title: skills.get(key) or {} for key, title, _ in SETS}
+    tables |= {f"Seen series, {name} alone": by_variate[name] for name in names}
+    for title, found in tables.items():
         rows = [
             (
                 TITLES.get(name, name),
@@ -56,7 +105,7 @@ def skill_table(skills: Json) -> str:
                 f"{number(row.get('h_eff')):.0f}",
                 p_value_text(number(row.get("p_hln"))),
             )
-            for name, row in _rows(skills.get(key) or {})
+            for name, row in _rows(found)
         ]
         if rows:
             parts.append(table(head, rows, caption=title))
@@ -77,7 +126,7 @@ def _domain(rows: Sequence[Json]) -> tuple[float, float]:
     return max(low - margin, LOWEST), high + margin
 
 
-def _line(name: str, row: Json, low: float, high: float) -> str:
+def _line(title: str, row: Json, low: float, high: float) -> str:
     skill, lower, upper = (number(row.get(key)) for key in ("skill", "lower", "upper"))
     better = "good" if lower > 0 else "bad" if upper < 0 else "open"
     marks = (
@@ -92,9 +141,8 @@ def _line(name: str, row: Json, low: float, high: float) -> str:
         marks += f'<circle class="point {better}" cx="{_at(skill, low, high)}" cy="17" r="5.5"/>'
     elif not math.isnan(skill):
         marks += '<path class="point bad" d="M12 10L2 17L12 24Z"/>'
-    title = TITLES.get(name, name)
     p = p_value_text(number(row.get("p_value")))
-    label = f"Skill against {title}: {percent_text(skill)}, interval {_interval(row)}, p {p}"
+    label = f"Skill, {title}: {percent_text(skill)}, interval {_interval(row)}, p {p}"
     p = "inconclusive" if p == "unknown" else f"p {p}"
     return (
         f'<div class="row"><span class="name">{escape(title)}</span>'

@@ -6,6 +6,17 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+UNITS = {
+    "s": "second",
+    "min": "minute",
+    "h": "hour",
+    "D": "day",
+    "B": "business day",
+    "W": "week",
+    "M": "month",
+    "Q": "quarter",
+    "Y": "year",
+}
 Json = Mapping[str, Any]
 MINUS = "\N{MINUS SIGN}"
 NARROW_COLUMNS = 3  # up to this many a table need not span the page
@@ -50,6 +61,15 @@ def time_text(value: object) -> str:
     """Return an ISO time stamp to the minute, without the time where it is midnight."""
     text = str(value).replace("T", " ")[:16]
     return text.removesuffix(" 00:00")
+
+
+def freq_text(value: object) -> str:
+    """Return a canonical frequency in words, such as ``5 minutes``; others as they are."""
+    text = str(value)
+    found = re.fullmatch(r"([1-9]\d*)(\w+)", text)
+    if not found or found[2] not in UNITS:
+        return text
+    return f"{found[1]} {UNITS[found[2]]}{'s' if found[1] != '1' else ''}"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]], *, caption: str = "") -> str:

@@ -21,6 +21,7 @@ h1,h2,h3{font-family:var(--serif);font-weight:600;text-wrap:balance;margin:0}
 h1{font-size:clamp(1.85rem,1.1rem + 2.9vw,3.3rem);line-height:1.12;letter-spacing:-.015em;
 max-width:24em}
 h1.long{font-size:clamp(1.5rem,1.05rem + 1.9vw,2.4rem);line-height:1.2;max-width:29em}
+h1 .but{font-style:normal;color:var(--fail)}
 h2{font-size:1.5rem;line-height:1.2}
 h3{font-size:1.1rem;margin:2.2rem 0 .3rem}
 p{margin:.4rem 0}
@@ -115,6 +116,7 @@ tbody th{font-weight:500;overflow-wrap:anywhere;min-width:9rem}
 .num{text-align:right;white-space:nowrap}
 th:last-child,td:last-child{padding-right:.2rem}
 details{border-bottom:1px solid var(--line)}
+.forest+.scroll{margin-top:2.4rem}
 .forest+details,figure+details{margin-top:1.6rem;border-top:1px solid var(--line)}
 .scroll+details{border-top:1px solid var(--line);margin-bottom:1.6rem}
 summary{cursor:pointer;padding:.65rem 0;font-weight:500}

@@ -5,8 +5,9 @@ from html import escape
 
 import polars as pl
 
+from toto_core.evaluation.headline import lost_variates
 from toto_core.evaluation.verdict import FAIL, INCONCLUSIVE, MODEL, PASS, TITLES
-from toto_core.report.forest import forest, skill_table
+from toto_core.report.forest import forest, skill_table, variate_table, worst_first
 from toto_core.report.markup import Json, count_text, number, percent_text, prose, section
 
 BADGES = {PASS: ("pass", "\N{CHECK MARK}"), FAIL: ("fail", "\N{MULTIPLICATION X}")}
@@ -30,15 +31,26 @@ def opening(verdict: Json, evaluate: Json, losses: pl.DataFrame) -> str:
     if stopped:
         word = "failed" if outcome == FAIL else "could not be decided"
         sentence = f"{len(stopped)} of {len(checks)} checks {word}: {_listed(stopped)}. {sentence}"
-    headline = prose(str(verdict.get("headline")))
-    size = ' class="long"' if len(headline) > LONG_HEADLINE else ""
+    full, but = prose(str(verdict.get("headline"))), prose(str(evaluate.get("caveat") or ""))
+    headline = escape(full)
+    if but and full.endswith(but):
+        headline = f'{escape(full.removesuffix(but))}<em class="but">{escape(but)}</em>'
+        if outcome == PASS:
+            sentence += _best_served(evaluate)
+    size = ' class="long"' if len(full) > LONG_HEADLINE else ""
     return (
         '<header class="top"><p class="over">Verdict on a forecasting model</p>'
-        f"<h1{size}>{escape(headline)}</h1>"
+        f"<h1{size}>{headline}</h1>"
         f'<p class="verdict"><span class="badge {css}"><span aria-hidden="true">{sign}</span> '
         f"{escape(outcome)}</span> <span>{escape(sentence)}</span></p>{_facts(evaluate, losses)}"
         "</header>"
     )
+
+
+def _best_served(evaluate: Json) -> str:
+    """Say for which variates the model is not the better choice."""
+    names = lost_variates(evaluate.get("skill_by_variate") or {})
+    return f" For {_listed(names)} no change serves as well." if names else ""
 
 
 def _listed(names: list[str]) -> str:
@@ -56,6 +68,12 @@ def _facts(evaluate: Json, losses: pl.DataFrame) -> str:
         )
         for name in ("naive", "seasonal_naive")
     ]
+    by_variate = evaluate.get("skill_by_variate") or {}
+    worst = worst_first(by_variate)
+    if len(worst) > 1:
+        skill = number(by_variate[worst[0]]["naive"].get("skill"))
+        name = f"on {worst[0]}, the worst of {len(worst)} variates, against no change"
+        facts.insert(1, (name, percent_text(skill)))
     model = ((evaluate.get("pooled") or {}).get(MODEL)) or {}
     coverage = number(model.get("coverage80", model.get("cov80")))
     if not math.isnan(coverage):
@@ -78,8 +96,9 @@ def skill_section(evaluate: Json) -> str:
     """Return the interval chart and the table behind it."""
     skills = evaluate.get("skill") or {}
     lead = (
-        "The share of a baseline's loss that the model saves: 1 - its loss / the loss of the "
-        "baseline. Dots are the estimate, bars the 95 % interval over forecast moments."
+        "Skill is the share of a baseline's loss that the model saves: 1 - its loss / the loss of "
+        "the baseline in that row. Dots are the estimate, bars the two-sided 95 % interval over "
+        "forecast moments. p is one-sided: how likely such a gain is where there is none."
     )
     note = (
         '<p class="note">The unit of inference is the moment of the forecast, not the single '
@@ -88,11 +107,22 @@ def skill_section(evaluate: Json) -> str:
         "Diebold-Mariano test with the correction of Harvey, Leybourne and Newbold, shown for "
         "comparison.</p>"
     )
-    body = forest(skills) if any(skills.values()) else '<p class="note">Nothing was judged.</p>'
+    by_variate = evaluate.get("skill_by_variate") or {}
+    body = '<p class="note">Nothing was judged.</p>'
+    if any(skills.values()):
+        body = forest(skills, by_variate)
+    variates = variate_table(by_variate, evaluate.get("by_variate") or {})
+    if variates:
+        variates += (
+            '<p class="note">&ldquo;Median alone&rdquo; is the skill of the point forecast against '
+            "no change (absolute error), without the quantiles around it; the last column is the "
+            "share of the truth inside the 80 % interval.</p>"
+        )
     details = (
-        f"<details><summary>The numbers behind it</summary>{skill_table(skills)}{note}</details>"
+        "<details><summary>The numbers behind it</summary>"
+        f"{skill_table(skills, by_variate)}{note}</details>"
     )
-    return section("Is it better?", lead, body + details)
+    return section("Is it better?", lead, body + variates + details)
 
 
 def checks_section(verdict: Json) -> str:
@@ -106,7 +136,7 @@ def checks_section(verdict: Json) -> str:
     body = _checks(checks)
     claims = verdict.get("claims") or []
     if claims:
-        body += "<h3>Beside the verdict</h3>" + _checks(claims)
+        body += "<h3>Beside the verdict, deciding nothing</h3>" + _checks(claims)
     return section("The gate", lead, body)
 
 
