@@ -143,6 +143,37 @@ def test_bare_date_is_refused_because_dvc_cannot_read_it(write: Write) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        pytest.param(
+            "train.lr", float("inf"), "= inf, input should be a finite number", id="infinite"
+        ),
+        pytest.param(
+            "train.max_steps", True, "= True, a value of another type is needed", id="yes or no"
+        ),
+        pytest.param(
+            "register.coverage", [0.9, 0.1], "= [0.9, 0.1], the lower end first", id="share range"
+        ),
+        pytest.param(
+            "validate.bounds", {"x": [9, 1]}, ".x = [9, 1], the lower end first", id="bounds"
+        ),
+    ],
+)
+def test_value_that_makes_no_sense_is_refused(
+    write: Write, key: str, value: object, told: str
+) -> None:
+    separator = "" if told.startswith(".") else " "
+    assert message(write({key: value})).startswith(f"params.yaml: {key}{separator}{told}")
+
+
+def test_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("seed: 0\nseed: 1\n")
+    with pytest.raises(ConfigError, match="line 1: seed stands twice; mend the YAML"):
+        load_params(path)
+
+
 def test_time_stamp_needs_a_zone(write: Write) -> None:
     told = message(write({"split.test_end": "2024-01-01 00:00:00"}))
     assert "split.test_end = '2024-01-01 00:00:00', input should have timezone info" in told

@@ -92,6 +92,16 @@ def test_stage_depends_on_all_the_code_it_runs(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(load_stages(ROOT)))
+def test_stage_depends_on_no_code_that_it_does_not_run(name: str) -> None:
+    stage = load_stages(ROOT)[name]
+    files = needed(module_of(stage))
+    code = {dep for dep in entries(stage, "deps") if dep.startswith(("flows/", "toto_core/"))}
+    assert {
+        dep for dep in code if not any(f"{file}/".startswith(f"{dep}/") for file in files)
+    } == set()
+
+
+@pytest.mark.parametrize("name", sorted(load_stages(ROOT)))
 def test_stage_names_every_section_of_the_parameters_that_it_reads(name: str) -> None:
     stage = load_stages(ROOT)[name]
     sections = {field.alias or key for key, field in Params.model_fields.items()}

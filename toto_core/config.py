@@ -1,13 +1,14 @@
 """The typed form of ``params.yaml``: every value of a run, with the range it may have."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     ConfigDict,
@@ -30,10 +31,26 @@ PositiveShare = Annotated[float, Field(gt=0, le=1)]
 OpenShare = Annotated[float, Field(ge=0, lt=1)]
 
 
+def _ascending(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] > pair[1]:
+        raise ValueError("the lower end first; swap them")
+    return pair
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_ascending)]
+
+
 class Section(BaseModel):
     """A section of ``params.yaml``: immutable, complete, without unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _yes_is_no_number(cls, value: object) -> object:
+        if isinstance(value, bool):  # no parameter is one, and pydantic would read it as 0 or 1
+            raise ValueError("a value of another type is needed; change it")
+        return value
 
 
 class DemoParams(Section):
@@ -83,7 +100,7 @@ class ValidateParams(Section):
     min_length: PositiveInt
     max_missing_share: Share
     max_irregular_share: Share
-    bounds: Mapping[str, tuple[float, float]]
+    bounds: Mapping[str, Range]
     ohlc: OhlcColumns | None
     drop_last: NonNegativeInt
     max_quarantined: Share
@@ -189,7 +206,7 @@ class RegisterParams(Section):
     min_item_wins: Share
     max_group_loss: NonNegativeFloat
     max_variate_loss: NonNegativeFloat
-    coverage: tuple[Share, Share]
+    coverage: Annotated[tuple[Share, Share], AfterValidator(_ascending)]
     max_coverage_error: PositiveShare
     max_attempts: PositiveInt
     licences: Mapping[str, str]
@@ -211,7 +228,14 @@ class Params(Section):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as DVC reads it: 1e-3 is a number, with or without a point."""
+    """YAML as DVC reads it: 1e-3 is a number, with or without a point, and no key stands twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.YAMLError(f"line {node.start_mark.line + 1}: {key} stands twice")
+        return super().construct_mapping(node, deep)
 
 
 _Loader.add_implicit_resolver(
@@ -252,7 +276,7 @@ def _faults(path: Path, error: ValidationError) -> list[str]:
             lines.append(f"{path}: {key} is missing, it must be given; add it")
         elif fault["type"] == "value_error":
             found = "." if isinstance(fault["input"], dict) else f" = {fault['input']}, "
-            lines.append(f"{path}: {key}{found}{fault['ctx']['error']}")
+            lines.append(f"{path}: {key}{found}{fault.get('ctx', {}).get('error')}")
         elif fault["type"] == "extra_forbidden":
             lines.append(
                 f"{path}: {key} is unknown, no such key exists; remove it or mend its name"

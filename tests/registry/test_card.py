@@ -47,6 +47,7 @@ def test_worst_series_are_at_most_ten():
         ("demo", "none"),
         ("data/raw/nab/a.csv", "MIT"),
         ("data/raw/a.csv", "broad"),
+        ("data/raw/nab/sub/a.csv", "deepest"),
         ("data/rawer/a.csv", "not stated"),
         ("data/raw/cloudwatch/x.csv", "CC0"),
         ("data/raw/cloudwatch/deep/x.csv", "CC0"),
@@ -62,6 +63,7 @@ def test_licence_of_a_source_is_that_of_its_folder(source, licence):
         "demo": "none",
         "data/raw": "broad",
         "cloudwatch": "CC0",
+        "sub": "deepest",
         "cloudwatch/y.csv": "its own",
     }
     assert licence_of(source, licences) == licence

@@ -163,7 +163,8 @@ def test_page_of_a_pass_with_a_losing_variate_is_no_unqualified_win(project, tmp
     html = (root / "reports/index.html").read_text().replace("\N{NARROW NO-BREAK SPACE}", " ")
     assert '<em class="but">Not on requests: 1.5 % worse than no change.</em></h1>' in html
     assert "may be promoted. For requests no change serves as well." in html
-    assert "<dt>on requests, the worst of 2 variates, against no change</dt>" in html
+    fact = "<dt>on requests, the worst of 2 variates, against no change</dt><dd>"
+    assert f"{fact}\N{MINUS SIGN}1.5 %</dd>" in html
     by_variate = html[html.index("<h3>By variate, against no change</h3>") :]
     assert by_variate.index(">requests<") < by_variate.index(">cpu<")
     table = html[html.index("<caption>Skill of each variate</caption>") :]

@@ -149,7 +149,12 @@ def card_markdown(card: Json, verdict: Verdict) -> str:
         "## Verdict",
         _table(
             ("check", "outcome", "found", "allowed"),
-            [(c.name, c.outcome, c.found, c.allowed) for c in (*verdict.checks, *verdict.claims)],
+            [(c.name, c.outcome, c.found, c.allowed) for c in verdict.checks],
+        ),
+        "Reported beside the verdict, deciding nothing:",
+        _table(
+            ("claim", "outcome", "found", "needed"),
+            [(c.name, c.outcome, c.found, c.allowed) for c in verdict.claims],
         ),
         "## Skill",
         "1 - loss of the model / loss of the baseline, with two-sided 95 % intervals over the "

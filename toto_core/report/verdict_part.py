@@ -87,7 +87,8 @@ def _facts(evaluate: Json, losses: pl.DataFrame) -> str:
         (f"forecasts: {count_text(series)} series at {origins} moments", count_text(judged.height))
     )
     items = "".join(
-        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts
+        f"<div><dt>{escape(prose(name))}</dt><dd>{escape(value)}</dd></div>"
+        for name, value in facts
     )
     return f'<dl class="facts">{items}</dl>'
 
