@@ -65,18 +65,12 @@ def check_names(params: ValidateParams, variates: set[str]) -> None:
         ConfigError: one line for each fault.
     """
     known = ", ".join(sorted(variates))
-    faults = []
-    for name, (lowest, highest) in params.bounds.items():
-        if name not in variates:
-            faults.append(
-                f"params.yaml: validate.bounds.{name} names no variate, "
-                f"the variates are {known}; mend the name or remove it"
-            )
-        if not lowest <= highest:
-            faults.append(
-                f"params.yaml: validate.bounds.{name} = [{lowest:g}, {highest:g}], "
-                "the lowest value must come first; swap them"
-            )
+    faults = [
+        f"params.yaml: validate.bounds.{name} names no variate, "
+        f"the variates are {known}; mend the name or remove it"
+        for name in params.bounds
+        if name not in variates
+    ]
     columns = params.ohlc.model_dump(exclude_none=True) if params.ohlc else {}
     faults.extend(
         f"params.yaml: validate.ohlc.{column} = {name!r} names no variate, "

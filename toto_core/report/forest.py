@@ -16,7 +16,7 @@ SETS = (
         "Seen series",
         "Trained on their past, judged on what came after. This is what decides.",
     ),
-    ("held_out", "New series", "No training has seen them. Whether it carries over to others."),
+    ("held_out", "New series", "No training has seen them: does what it learned carry over?"),
     (
         "crossval",
         "Rolling refits",
