@@ -87,12 +87,13 @@ def judge_forecaster(
         seasonality=params.seasonality,
     )
     seasons, facts = _facts(params, root, splits)
+    facts, outside = _present(facts, root, splits)
     facts, exclusions = _exclude(facts, forecasts)
     if facts["held_out"].all():
         reasons = "; ".join(sorted({str(row["reason"]) for row in exclusions})) or "all held out"
         raise DataError(
-            f"evaluate: 0 of {facts.height + len(exclusions)} series are neither held out nor "
-            f"left out, at least 1 that can be judged is needed "
+            f"evaluate: 0 of {facts.height + len(exclusions) + len(outside)} series are neither "
+            f"held out nor left out, at least 1 that can be judged is needed "
             f"({reasons}); see split.num_test_origins and split.min_context"
         )
     losses = pl.concat(
@@ -113,6 +114,7 @@ def judge_forecaster(
         facts,
         overlap=splits.overlap,
         exclusions=exclusions,
+        outside=outside,
         seasonality=seasons,
     )
     _write(root, forecasts, losses, facts, report)
@@ -142,6 +144,27 @@ def _facts(
         .sort(SERIES_KEYS)
     )
     return seasons, facts
+
+
+def _present(
+    facts: pl.DataFrame, root: Path, splits: Splits
+) -> tuple[pl.DataFrame, list[dict[str, object]]]:
+    """Part the series that have a value in the test period from those that ended before it."""
+    present = (
+        pl.scan_parquet(tables.shard_paths(root / paths.VALID))
+        .filter(
+            pl.col("timestamp").is_between(splits.test_start, splits.test_end, closed="left"),
+            pl.col("value").is_not_nan(),
+        )
+        .select(SERIES_KEYS)
+        .unique()
+        .collect()
+    )
+    outside = facts.join(present, on=SERIES_KEYS, how="anti", maintain_order="left")
+    return (
+        facts.join(present, on=SERIES_KEYS, how="semi", maintain_order="left"),
+        outside.select(*SERIES_KEYS, "held_out").to_dicts(),
+    )
 
 
 def _exclude(

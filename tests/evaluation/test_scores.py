@@ -177,7 +177,7 @@ def forecasts(table):
 
 def report_of(table, **options):
     facts = table.select("item_id", "variate", "held_out", "scale").unique().sort("item_id")
-    settings = {"overlap": 1, "exclusions": [], "seasonality": {"1h": 24}}
+    settings = {"overlap": 1, "exclusions": [], "outside": [], "seasonality": {"1h": 24}}
     own = forecasts(table.filter(pl.col("source") == "candidate"))
     return evaluation_report(table, own, facts, **(settings | options))
 

@@ -42,13 +42,14 @@ def season_and_noise(seed):
     return (20 + season + rng.standard_normal(NUM_STEPS)).astype(np.float32)
 
 
-def write_project(root, *, names=("a", "b", "c", "d"), constant=(), short=()):
+def write_project(root, *, names=("a", "b", "c", "d"), constant=(), short=(), ended=()):
     rows, items = [], []
-    for seed, name in enumerate((*names, *constant, *short)):
+    for seed, name in enumerate((*names, *constant, *short, *ended)):
         values = season_and_noise(seed)
         if name in constant:
             values[:] = 3
-        kept = slice(NUM_STEPS - 5 if name in short else 0, NUM_STEPS)
+        end = NUM_STEPS - NUM_ORIGINS * H if name in ended else NUM_STEPS
+        kept = slice(NUM_STEPS - 5 if name in short else 0, end)
         time = [hour(k) for k in range(NUM_STEPS)][kept]
         columns = {"item_id": name, "variate": "load", "timestamp": time, "value": values[kept]}
         rows.append(pl.DataFrame(columns).cast({key: SERIES_SCHEMA[key] for key in columns}))
@@ -121,7 +122,7 @@ def judge(root, predict=by_phase):
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     root = tmp_path_factory.mktemp("project")
-    splits = write_project(root, constant=("flat",), short=("new",))
+    splits = write_project(root, constant=("flat",), short=("new",), ended=("gone",))
     write_folds(root, splits)
     return root, judge(root)
 
@@ -183,6 +184,13 @@ def test_series_that_cannot_be_judged_are_listed_with_their_reason(project):
     assert set(pl.read_parquet(root / paths.LOSSES)["item_id"]) == {"a", "b", "c", "d"}
 
 
+def test_series_that_ended_before_the_test_period_is_no_exclusion(project):
+    root, _ = project
+    assert report_of(root)["outside_test_period"] == [
+        {"item_id": "gone", "variate": "load", "held_out": False}
+    ]
+
+
 def test_watchers_get_flat_numbers_and_both_tables(project):
     _, summary = project
     assert {"mase", "sql", "wql", "skill_vs_naive", "p_vs_seasonal_naive"} <= set(summary.metrics)
@@ -217,7 +225,7 @@ def test_seen_series_alone_make_the_plots(project):
 
 def test_same_input_gives_the_same_bytes(project, tmp_path):
     root, _ = project
-    splits = write_project(tmp_path, constant=("flat",), short=("new",))
+    splits = write_project(tmp_path, constant=("flat",), short=("new",), ended=("gone",))
     write_folds(tmp_path, splits)
     judge(tmp_path)
     for path in OUTS:

@@ -114,6 +114,7 @@ def evaluation_report(
     *,
     overlap: int,
     exclusions: Sequence[Mapping[str, object]],
+    outside: Sequence[Mapping[str, object]],
     seasonality: Mapping[str, int],
 ) -> dict[str, Any]:
     """Form the content of ``reports/metrics/evaluate.json``.
@@ -128,6 +129,8 @@ def evaluation_report(
         forecasts: of the candidate.
         facts: columns item_id, variate, held_out and scale, of the series that are not excluded.
         exclusions: item_id, variate, held_out and reason of each series that was left out.
+        outside: item_id, variate and held_out of each series without a value in the test
+            period; it had its part in training and leaves no gap in the judgement.
         seasonality: steps of the season, for each frequency.
     """
     blocks = blocks_of(losses)
@@ -165,6 +168,7 @@ def evaluation_report(
         "coverage": {f"{row['level']:g}": row["coverage"] for row in coverage.to_dicts()},
         "calibration": calibration_scores(seen, facts, forecaster=MODEL),
         "exclusions": [dict(exclusion) for exclusion in exclusions],
+        "outside_test_period": [dict(series) for series in outside],
         "num_series": facts.height,
         "num_origins": gate_rows["origin"].n_unique(),
         "overlap": overlap,
