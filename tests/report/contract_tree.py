@@ -313,6 +313,7 @@ def _write_metrics(root, forecasts, losses, splits):
             "headline": f"The model is {words}.",
             "seasonality": SEASON,
             "exclusions": [],
+            "outside_test_period": [{"item_id": "old", "variate": "cpu", "held_out": False}],
             "coverage": {
                 f"{level:.1f}": float(c) for level, c in zip(LEVELS, coverage, strict=True)
             },

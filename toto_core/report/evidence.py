@@ -197,7 +197,9 @@ def _examples(found: pl.DataFrame, shown: str) -> list[tuple[str, ...]]:
 
 def data_section(metrics: Mapping[str, Json], splits: Json, card: Json) -> str:
     """Return where the series come from and how time is cut."""
-    ingest, validate, augment = (metrics[n] for n in ("ingest", "validate", "augment"))
+    ingest, validate, augment, evaluate = (
+        metrics[name] for name in ("ingest", "validate", "augment", "evaluate")
+    )
     lead = (
         f"{count_text(ingest.get('series'))} series of {count_text(ingest.get('items'))} items, "
         f"{count_text(ingest.get('rows'))} rows, {time_text(ingest.get('first_timestamp'))} to "
@@ -210,6 +212,10 @@ def data_section(metrics: Mapping[str, Json], splits: Json, card: Json) -> str:
         ("a forecast every", f"{splits.get('stride')} steps"),
         ("moments judged", count_text(len(splits.get("test_origins") or ()))),
         ("groups held out", count_text(len(splits.get("held_out_groups") or ()))),
+        (
+            "series that end before the test",
+            count_text(len(evaluate.get("outside_test_period") or ())),
+        ),
         ("missing points", count_text(validate.get("missing"))),
     ]
     if not math.isnan(share):
