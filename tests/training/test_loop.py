@@ -15,6 +15,7 @@ from safetensors.torch import save
 from tiny_model import TinyModel, TinyWindows, make_batch, make_settings
 
 from toto_core.errors import TrainingError
+from toto_core.model import SIZES, Toto2, for_context
 from toto_core.training.checkpoint import CheckpointStore
 from toto_core.training.loop import final_weights, train
 from toto_core.training.signals import StoppedError, TerminatedError, deferred_signals
@@ -144,6 +145,27 @@ def test_broken_run_resumes_to_the_bytes_of_a_whole_one(tmp_path, stops, accumul
             run(tmp_path / "broken", accumulation=accumulation, log=killer(stop))
     resumed = run(tmp_path / "broken", accumulation=accumulation)
     assert digest(*resumed) == digest(*whole)
+
+
+def test_network_of_one_variate_resumes_to_the_bytes_of_a_whole_run(tmp_path):
+    """Its query gain over variates never has a gradient, and so no moments."""
+
+    class OneVariate:
+        def batch(self, step):
+            return make_batch(step, rows=2, num_variates=1, num_patches=24)
+
+    def run_one(folder, log=lambda record: None):
+        store = CheckpointStore(folder, interval_s=0.0)
+        model = Toto2(for_context(SIZES["nano"], 96))
+        settings = make_settings(max_steps=4)
+        return train(
+            model, OneVariate(), [], settings, seed=0, store=store, device=CPU, log=log
+        ), store
+
+    whole = run_one(tmp_path / "whole")
+    with pytest.raises(KilledError):
+        run_one(tmp_path / "broken", log=killer(3))
+    assert digest(*run_one(tmp_path / "broken")) == digest(*whole)
 
 
 def test_run_broken_within_a_stretch_of_the_curve_resumes_to_the_whole_curve(tmp_path):

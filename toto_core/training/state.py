@@ -116,8 +116,10 @@ class TrainState:
         for key in ("step", "exp_avg", "exp_avg_sq"):
             moments = _under(f"optimiser.{key}.", snapshot.tensors)
             for name, parameter in self.model.named_parameters():
-                moment = moments[name].to(parameter.device, copy=True)
-                self.optimiser.state[parameter][key] = moment
+                # One that never had a gradient has no moments: a lone variate's query gain.
+                if name in moments:
+                    moment = moments[name].to(parameter.device, copy=True)
+                    self.optimiser.state[parameter][key] = moment
         values: Mapping[str, Any] = snapshot.values
         self.step = snapshot.step
         self.points = values["points"]
