@@ -222,6 +222,13 @@ def test_patience_ends_the_run(tmp_path):
     assert len(losses) == best + 1 + 3
 
 
+def test_run_that_ends_within_a_stretch_of_the_curve_keeps_its_losses(tmp_path):
+    changes = {"lr": 1e-12, "max_steps": 3000, "validate_every": 1, "patience": 2}
+    state, _ = run(tmp_path, interval_s=3600.0, ema_decay=0.0, **changes)
+    assert state.step < 10  # the length of a stretch
+    assert [p.step for p in state.curve if p.split == "train"] == [state.step]
+
+
 def test_ended_run_stays_ended_when_resumed(tmp_path):
     changes = {"lr": 1e-12, "max_steps": 200, "patience": 3, "ema_decay": 0.0}
     first = run(tmp_path, **changes)

@@ -100,6 +100,7 @@ def train(
                     f"train: stopped after step {state.step} of {settings.max_steps}, the state "
                     "is saved; run dvc repro to go on"
                 )
+    state.end_stretch()
     return state
 
 

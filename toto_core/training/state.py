@@ -79,6 +79,11 @@ class TrainState:
         self.recent.append(loss)
         stretch = -(-self.settings.max_steps // _CURVE_POINTS)
         if self.step % stretch == 0 or self.step == self.settings.max_steps:
+            self.end_stretch()
+
+    def end_stretch(self) -> None:
+        """Put the losses since the last point of the curve, if any, into a point."""
+        if self.recent:
             mean = sum(self.recent) / len(self.recent)
             self.curve.append(CurvePoint(self.step, mean, "train"))
             self.recent.clear()
