@@ -91,6 +91,18 @@ def test_checkpoint_without_the_weights_it_names_is_passed_over(store):
     assert store.load()[0].step == 1
 
 
+def test_damaged_checkpoint_does_not_take_the_place_of_the_reserve(store):
+    for step in (1, 2, 5):
+        store.save(snapshot(step))
+    truncate(store.directory / "state-00000005" / "tensors.safetensors")
+    assert store.load()[0].step == 2
+    store.save(snapshot(3))
+    truncate(store.directory / "state-00000003" / "tensors.safetensors")
+    found, faults = store.load()
+    assert found.step == 2
+    assert len(faults) == 1
+
+
 def test_weights_are_removed_once_no_kept_checkpoint_names_them(store):
     first = store.save_weights(1, {"w": torch.ones(2)})
     store.save(snapshot(1, {1: first}))

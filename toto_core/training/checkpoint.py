@@ -65,7 +65,9 @@ class CheckpointStore:
         return time.monotonic() - self._saved_at >= self.interval_s
 
     def save(self, snapshot: Snapshot) -> None:
-        """Write a snapshot, then remove all but the newest two and the weights that they rely on.
+        """Write a snapshot, then remove all but it, the one before it and the weights they rely on.
+
+        A later one goes as well: the run would have gone on from it, were it sound.
 
         Raises:
             CheckpointError: if the disk refuses; earlier checkpoints are then as they were.
@@ -81,7 +83,7 @@ class CheckpointStore:
             }
             text = json.dumps({"body": body, "hash": _text_hash(body)})
             (folder / _STATE).write_text(text, encoding="utf-8")
-        self._prune()
+        self._prune(snapshot.step)
         self._saved_at = time.monotonic()
 
     def load(self) -> tuple[Snapshot | None, list[str]]:
@@ -126,11 +128,13 @@ class CheckpointStore:
             _check_hash(self._weights_path(step), digest)
         return Snapshot(body["step"], _read_tensors(path / _TENSORS), body["values"], weights)
 
-    def _prune(self) -> None:
-        for path in self._state_paths()[:-_KEPT]:
+    def _prune(self, newest: int) -> None:
+        paths = self._state_paths()
+        kept = [path for path in paths if path <= self._state_path(newest)][-_KEPT:]
+        for path in set(paths) - set(kept):
             shutil.rmtree(path)
         needed: set[Path] = set()
-        for path in self._state_paths():
+        for path in kept:
             try:
                 steps = _read_state(path / _STATE)["weights"]
             except CheckpointError:
