@@ -30,7 +30,7 @@ from toto_core.evaluation.scores import (
     evaluation_report,
     item_scores,
 )
-from toto_core.files import write_json, writing
+from toto_core.files import whole_parquet, write_json, writing
 
 ROW_GROUP_SIZE = 262_144
 
@@ -196,7 +196,7 @@ def _refit_forecasts(root: Path, splits: Splits, like: pl.DataFrame) -> pl.DataF
                 "needed; run dvc repro crossval, and give split.num_folds and the crossval "
                 "stage of dvc.yaml the same folds"
             )
-        parts.append(pl.read_parquet(path).select(like.columns))
+        parts.append(pl.read_parquet(whole_parquet(path)).select(like.columns))
     return pl.concat(parts).sort("item_id", "variate", "origin", "step")
 
 

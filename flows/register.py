@@ -20,7 +20,7 @@ from toto_core.errors import RegistryError
 from toto_core.evaluation.checks import Provenance
 from toto_core.evaluation.gate import judge
 from toto_core.evaluation.verdict import FAIL, INCONCLUSIVE, PASS, Verdict
-from toto_core.files import write_json, writing
+from toto_core.files import whole_parquet, write_json, writing
 from toto_core.registry.card import Evidence, card_markdown, model_card
 from toto_core.registry.fingerprint import (
     combined,
@@ -41,7 +41,7 @@ EVIDENCE = (
 
 def run(params: Params, root: Path) -> Summary:
     """Judge the candidate and write its card, its verdict and copies of the evidence."""
-    losses = pl.read_parquet(root / paths.LOSSES)
+    losses = pl.read_parquet(whole_parquet(root / paths.LOSSES))
     evidence = _evidence(params, root, losses)
     candidate = combined(evidence.candidate_files)
     attempt = record_attempt(root / ATTEMPTS, snapshot=evidence.snapshot, candidate=candidate)

@@ -12,8 +12,9 @@ import polars as pl
 from flows import paths
 from flows.stage import Summary, run_stage
 from toto_core.config import Params
+from toto_core.data.tables import shard_paths
 from toto_core.errors import DataError
-from toto_core.files import writing
+from toto_core.files import whole_parquet, writing
 from toto_core.report.fans import choose_fans
 from toto_core.report.page import Material, page
 
@@ -24,7 +25,7 @@ KEYS = ("item_id", "variate")
 
 def run(params: Params, root: Path) -> Summary:
     """Write the report; it reads outputs of other stages only."""
-    losses = pl.read_parquet(root / paths.LOSSES)
+    losses = pl.read_parquet(whole_parquet(root / paths.LOSSES))
     fans = choose_fans(losses)
     keys = pl.LazyFrame(
         {
@@ -34,9 +35,10 @@ def run(params: Params, root: Path) -> Summary:
         },
         schema={"item_id": pl.String, "variate": pl.String, "origin": losses.schema["origin"]},
     ).unique()
-    forecasts = pl.scan_parquet(root / paths.FORECASTS / "candidate.parquet")
-    history = pl.scan_parquet(root / paths.VALID / "part-*.parquet")
+    forecasts = pl.scan_parquet(whole_parquet(root / paths.FORECASTS / "candidate.parquet"))
+    history = pl.scan_parquet(shard_paths(root / paths.VALID))
     registry, quarantine = root / paths.REGISTRY, root / paths.QUARANTINE
+    bad_rows = pl.scan_parquet(whole_parquet(quarantine / "rows.parquet"))
     text = page(
         Material(
             card=_json(registry / "card.json"),
@@ -50,8 +52,8 @@ def run(params: Params, root: Path) -> Summary:
             fans=fans,
             forecasts=forecasts.join(keys, on=[*KEYS, "origin"], how="semi").collect(),
             history=history.join(keys, on=KEYS, how="semi").collect(),
-            bad_rows=pl.scan_parquet(quarantine / "rows.parquet").head(MAX_BAD_ROWS).collect(),
-            bad_series=pl.read_parquet(quarantine / "series.parquet"),
+            bad_rows=bad_rows.head(MAX_BAD_ROWS).collect(),
+            bad_series=pl.read_parquet(whole_parquet(quarantine / "series.parquet")),
         )
     )
     with writing(root / paths.REPORT) as temporary:

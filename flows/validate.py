@@ -29,7 +29,7 @@ from toto_core.data.validation import (
     series_facts,
 )
 from toto_core.errors import DataError
-from toto_core.files import write_json, writing
+from toto_core.files import whole_parquet, write_json, writing
 
 
 def run(params: Params, root: Path) -> Summary:
@@ -45,7 +45,7 @@ def run(params: Params, root: Path) -> Summary:
         with writing(root / paths.QUARANTINE) as quarantine:
             quarantine.mkdir()
             counts = _validate(root / paths.SERIES, params.validate_, valid, quarantine)
-        _refuse_too_many(counts, params.validate_)
+        _refuse_too_many(counts, params.validate_, root / paths.QUARANTINE)
     table = [
         {"rule": rule, "rows": counts.rule_rows[rule], "series": counts.rule_series[rule]}
         for rule in sorted((*rules.ROW_RULES, *rules.SERIES_RULES))
@@ -69,7 +69,7 @@ def _validate(source: Path, params: ValidateParams, valid: Path, quarantine: Pat
     bad_rows, bad_series, kept = [], [], []
     rejected = source / REJECTED_FILE
     if rejected.is_file():
-        found, part = judge_rejected(pl.read_parquet(rejected))
+        found, part = judge_rejected(pl.read_parquet(whole_parquet(rejected)))
         counts.add(part)
         bad_rows.append(_write_part(found, quarantine, 0))
     for index, path in enumerate(shards):
@@ -118,12 +118,12 @@ def _join_parts(parts: list[Path], target: Path) -> None:
         part.unlink()
 
 
-def _refuse_too_many(counts: Counts, params: ValidateParams) -> None:
+def _refuse_too_many(counts: Counts, params: ValidateParams, quarantine: Path) -> None:
     where = f"see the column reason of {paths.QUARANTINE}/rows.parquet"
     if counts.series_valid == 0:
         raise DataError(
             f"validate: valid series = 0 of {counts.series_in}, at least 1 is needed; "
-            f"{_worst(counts.rule_series, 'series')}; {where} and series.parquet, "
+            f"{_worst(counts.rule_series, 'series', quarantine)}; {where} and series.parquet, "
             "mend the data or params.yaml: validate"
         )
     # What params.yaml itself asks to drop says nothing about the data.
@@ -133,13 +133,28 @@ def _refuse_too_many(counts: Counts, params: ValidateParams) -> None:
         raise DataError(
             f"validate: quarantined = {share:.4g} of {counts.rows_in} rows, at most "
             f"validate.max_quarantined = {params.max_quarantined:g}; "
-            f"{_worst(counts.rule_rows, 'rows')}; {where}, mend the data or params.yaml: validate"
+            f"{_worst(counts.rule_rows, 'rows', quarantine)}; {where}, "
+            "mend the data or params.yaml: validate"
         )
 
 
-def _worst(by_rule: Counter[str], unit: str) -> str:
+def _worst(by_rule: Counter[str], unit: str, quarantine: Path) -> str:
     worst = sorted(by_rule.items(), key=lambda entry: (-entry[1], entry[0]))[:3]
-    return "the worst rules are " + ", ".join(f"{rule} ({n} {unit})" for rule, n in worst if n)
+    text = "the worst rules are " + ", ".join(f"{rule} ({n} {unit})" for rule, n in worst if n)
+    example = (
+        pl.concat(
+            pl.scan_parquet(quarantine / f"{name}.parquet").select(
+                "item_id", "variate", "rule", "reason"
+            )
+            for name in ("series", "rows")
+        )
+        .filter(pl.col("rule") == worst[0][0])
+        .head(1)
+        .collect()
+    )
+    for item, variate, _, reason in example.iter_rows():
+        text += f", for example in {item}/{variate}: {reason}"
+    return text
 
 
 def _sentence(counts: Counts) -> str:

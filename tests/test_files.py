@@ -3,9 +3,11 @@ import json
 import os
 from pathlib import Path
 
+import polars as pl
 import pytest
 
-from toto_core.files import write_json, writing
+from toto_core.errors import DataError
+from toto_core.files import whole_parquet, write_json, writing
 
 
 def names(folder: Path) -> list[str]:
@@ -103,3 +105,24 @@ def test_json_of_equal_values_has_equal_bytes(tmp_path: Path) -> None:
     write_json(tmp_path / "one", {"x": 1, "y": [0.1 + 0.2]})
     write_json(tmp_path / "two", {"y": [0.1 + 0.2], "x": 1})
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_whole_parquet_gives_back_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pl.DataFrame({"a": [1]}).write_parquet(path)
+    assert whole_parquet(path) == path
+
+
+@pytest.mark.parametrize("size", [0, 3, 11, 12, 400])
+def test_torn_parquet_is_told_with_its_name_and_size(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "a.parquet"
+    pl.DataFrame({"a": range(100)}).write_parquet(path)
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(DataError, match=rf"a.parquet: {size} bytes without the marks of a whole"):
+        whole_parquet(path)
+
+
+def test_parquet_that_is_not_there_is_told(tmp_path: Path) -> None:
+    for path in (tmp_path / "a.parquet", tmp_path):
+        with pytest.raises(DataError, match=f"{path}: not found, the stage that writes it must"):
+            whole_parquet(path)

@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one."""
+"""Writing files so that a reader never sees half of one, and refusing half of one."""
 
 import json
 import math
@@ -8,6 +8,11 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from toto_core.errors import DataError
+
+# The mark twice and the length of the footer.
+_LEAST_PARQUET = 12
 
 
 @contextmanager
@@ -55,6 +60,30 @@ def write_json(path: Path, value: object) -> None:
     text = json.dumps(_finite(value), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     with writing(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def whole_parquet(path: Path) -> Path:
+    """Return ``path`` if a whole Parquet file lies there, going by its size and both its ends.
+
+    Raises:
+        DataError: naming the file, which the errors of Polars do not.
+    """
+    try:
+        with path.open("rb") as file:
+            first = file.read(4)
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 4))
+            last = file.read()
+    except (FileNotFoundError, IsADirectoryError):
+        raise DataError(
+            f"{path}: not found, the stage that writes it must run first; run dvc repro"
+        ) from None
+    if size < _LEAST_PARQUET or not first == last == b"PAR1":
+        raise DataError(
+            f"{path}: {size} bytes without the marks of a whole Parquet file, it is torn; "
+            "remove it and run dvc repro"
+        )
+    return path
 
 
 def _finite(value: object) -> object:

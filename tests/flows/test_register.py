@@ -12,7 +12,7 @@ from contract_tree import write_tree
 
 from flows import register
 from toto_core.config import load_params
-from toto_core.errors import RegistryError
+from toto_core.errors import DataError, RegistryError
 from toto_core.registry.fingerprint import folder_files
 
 PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
@@ -92,4 +92,11 @@ def test_register_says_which_file_is_unreadable(project):
         register.run(PARAMS, project)
     path.write_text("[]")
     with pytest.raises(RegistryError, match=r"evaluate\.json = list, a JSON object is needed"):
+        register.run(PARAMS, project)
+
+
+def test_register_names_torn_losses(project):
+    losses = project / "data/losses.parquet"
+    losses.write_bytes(losses.read_bytes()[:-9])
+    with pytest.raises(DataError, match=r"losses\.parquet: \d+ bytes without the marks of a whole"):
         register.run(PARAMS, project)

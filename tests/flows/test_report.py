@@ -42,3 +42,15 @@ def test_report_says_which_file_is_unreadable_and_keeps_the_old_page(project, tm
     with pytest.raises(DataError, match=r"report: .*train\.json = unreadable \(JSONDecodeError\)"):
         report.run(PARAMS, root)
     assert (root / "reports/index.html").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["losses", "forecasts/candidate", "quarantine/rows", "quarantine/series", "valid/part-00000"],
+)
+def test_report_names_a_torn_table(project, tmp_path, name):
+    root = Path(shutil.copytree(project, tmp_path / "p"))
+    path = root / f"data/{name}.parquet"
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(DataError, match=rf"{name}.parquet: \d+ bytes without the marks of a wh"):
+        report.run(PARAMS, root)

@@ -181,7 +181,8 @@ def test_too_many_faults_end_the_stage_and_keep_the_valid_series_of_before(tmp_p
         validate.run(changed, tmp_path)
     assert str(refused.value) == (
         "validate: quarantined = 0.1042 of 480 rows, at most validate.max_quarantined = 0.1; "
-        "the worst rules are infinite_value (30 rows), out_of_bounds (20 rows); see the column "
+        "the worst rules are infinite_value (30 rows), out_of_bounds (20 rows), for example in "
+        "s0/cpu: value = inf, a finite number is needed; see the column "
         "reason of data/quarantine/rows.parquet, mend the data or params.yaml: validate"
     )
     assert refused.value.exit_code == 3
@@ -203,14 +204,16 @@ def test_no_valid_series_ends_the_stage(tmp_path):
         validate.run(params(min_length=4), tmp_path)
     assert str(refused.value) == (
         "validate: valid series = 0 of 4, at least 1 is needed; the worst rules are "
-        "too_short (4 series); see the column reason of data/quarantine/rows.parquet and "
-        "series.parquet, mend the data or params.yaml: validate"
+        "too_short (4 series), for example in s0/cpu: 3 points, at least 4; see the column "
+        "reason of data/quarantine/rows.parquet and series.parquet, mend the data or params.yaml: validate"
     )
 
 
 def test_all_constant_series_end_the_stage(tmp_path):
     write_series(tmp_path, fleet().with_columns(value=pl.lit(1.0, pl.Float32)))
-    with pytest.raises(DataError, match=r"valid series = 0 of 8, .* constant \(8 series\); see"):
+    with pytest.raises(
+        DataError, match=r"valid series = 0 of 8, .* constant \(8 series\), for"
+    ):
         validate.run(params(), tmp_path)
 
 
@@ -223,6 +226,16 @@ def test_unknown_variate_in_the_bounds_is_refused(tmp_path):
 def test_missing_series_say_what_must_run_first(tmp_path):
     with pytest.raises(DataError, match=r"items.parquet: not found, the stage that writes it"):
         validate.run(params(), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["part-00000", "items", "rejected"])
+def test_torn_series_are_named(tmp_path, name):
+    write_series(tmp_path, fleet())
+    path = tmp_path / paths.SERIES / f"{name}.parquet"
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(DataError, match=rf"{name}.parquet: \d+ bytes without the marks of a whole"):
+        validate.run(params(), tmp_path)
+    assert not (tmp_path / paths.VALID).exists()
 
 
 def raw(folder, freq, root):

@@ -20,6 +20,7 @@ import polars as pl
 from jaxtyping import Float32, Int64
 
 from toto_core.errors import DataError
+from toto_core.files import whole_parquet
 
 TARGET = "target"
 PAST_COVARIATE = "past_covariate"
@@ -80,22 +81,19 @@ def shard_paths(directory: Path) -> list[Path]:
     """All shards of a folder of series, in order.
 
     Raises:
-        DataError: if there is none.
+        DataError: if there is none, or one is torn.
     """
     paths = sorted(directory.glob("part-*.parquet"))
     if not paths:
         raise DataError(
             f"{directory}: 0 shards, at least one part-*.parquet is needed; run dvc repro"
         )
-    return paths
+    return [whole_parquet(path) for path in paths]
 
 
 def read_items_table(directory: Path) -> pl.DataFrame:
     """Read ``items.parquet``, one row for each variate of each item, sorted."""
-    path = directory / ITEMS_FILE
-    if not path.is_file():
-        raise DataError(f"{path}: not found, the stage that writes it must run first")
-    return pl.read_parquet(path)
+    return pl.read_parquet(whole_parquet(directory / ITEMS_FILE))
 
 
 def read_items(directory: Path) -> Iterator[Item]:
