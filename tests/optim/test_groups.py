@@ -40,9 +40,9 @@ def test_rates_follow_width_and_depth():
     assert rates["output_head.param_projection.proj.linear2.weight"].kind == "readout"
 
 
-def test_only_matrices_decay():
-    assert {rate.decayed for rate in parameter_rates(network()) if len(rate.shape) == 1} == {False}
-    assert {rate.decayed for rate in parameter_rates(network()) if len(rate.shape) == 2} == {True}
+def test_only_matrices_of_the_stack_decay():
+    decayed = {rate.name for rate in parameter_rates(network(num_layers=2)) if rate.decayed}
+    assert decayed == {f"transformer.layers.{n}.out_proj.weight" for n in range(2)}
 
 
 def test_every_parameter_is_in_one_group():
@@ -66,14 +66,15 @@ def test_first_step_moves_each_parameter_by_its_rate():
         torch.testing.assert_close(moved, torch.full_like(moved, 0.05 * rate.rate))
 
 
-def test_weight_decay_shrinks_every_matrix_alike_whatever_its_rate():
+def test_weight_decay_shrinks_every_matrix_of_the_stack_alike_whatever_its_rate():
     model = network()
+    model.transformer.layers[0]["out_proj"] = Leaf(256, 8)
     optimiser = build_adamw(model, lr=0.1, betas=(0.9, 0.99), eps=1e-14, weight_decay=0.2)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimiser.step()
-    for parameter in model.parameters():
-        shrunk = 1 - 0.1 * 0.2 if parameter.ndim == 2 else 1.0
+    for name, parameter in model.named_parameters():
+        shrunk = 1 - 0.1 * 0.2 if "layers" in name and parameter.ndim == 2 else 1.0
         torch.testing.assert_close(parameter.data, torch.full_like(parameter, shrunk))
 
 

@@ -39,7 +39,8 @@ def parameter_rates(model: nn.Module) -> list[ParameterRate]:
     """Give each trainable parameter its rate, in the order of ``named_parameters``.
 
     A matrix learns at 1 / sqrt(fan_in), everything else at 1; inside the stack of layers
-    both are multiplied by 1 / sqrt(number of layers). Only matrices and readouts decay.
+    both are multiplied by 1 / sqrt(number of layers). Only the matrices inside the stack decay
+    (arXiv 2605.20119 section 2.3: no input or output projection does).
     """
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     layers = {match[1] for name, _ in named if (match := _IN_STACK.search(name))}
@@ -47,12 +48,13 @@ def parameter_rates(model: nn.Module) -> list[ParameterRate]:
 
 
 def _rate(name: str, shape: tuple[int, ...], *, num_layers: int) -> ParameterRate:
-    depth = num_layers**-0.5 if _IN_STACK.search(name) else 1.0
+    in_stack = _IN_STACK.search(name) is not None
+    depth = num_layers**-0.5 if in_stack else 1.0
     if len(shape) < 2:
         return ParameterRate(name, shape, "vector", depth, decayed=False)
     if _READOUT.search(name):
-        return ParameterRate(name, shape, "readout", depth, decayed=True)
-    return ParameterRate(name, shape, "matrix", depth * shape[1] ** -0.5, decayed=True)
+        return ParameterRate(name, shape, "readout", depth, decayed=False)
+    return ParameterRate(name, shape, "matrix", depth * shape[1] ** -0.5, decayed=in_stack)
 
 
 def rate_table(rates: Iterable[ParameterRate]) -> str:
