@@ -44,9 +44,11 @@ def run(params: Params, root: Path) -> Summary:
     """
     # Only here does the judge meet a network: torch is slow to import.
     from toto_core.inference import Forecaster  # noqa: PLC0415
+    from toto_core.training.device import suit_threads  # noqa: PLC0415
 
     context_length = params.model.context_length
     forecaster = Forecaster.load(root / paths.CANDIDATE, context_length=context_length)
+    suit_threads(forecaster.model.config.d_model)
     splits = Splits.load(root / paths.SPLITS)
 
     def predict(

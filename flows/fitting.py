@@ -17,7 +17,7 @@ from toto_core.data.windows import TrainingWindows, validation_batches
 from toto_core.errors import ConfigError
 from toto_core.model import SIZES, ModelConfig, Toto2, for_context
 from toto_core.training.checkpoint import CheckpointStore, file_hash, run_key
-from toto_core.training.device import choose_device, choose_dtype
+from toto_core.training.device import choose_device, choose_dtype, suit_threads
 from toto_core.training.loop import final_weights, train
 from toto_core.training.settings import TrainSettings
 from toto_core.training.state import TrainState
@@ -97,6 +97,7 @@ def fit(
         root / paths.RUNS / run_key(decisive), interval_s=settings.checkpoint_interval_s
     )
     device = choose_device()
+    suit_threads(config.d_model)
     model = Toto2(config, seed=params.seed).to(device)
     model.to_compute(choose_dtype(settings.precision, device))
     with shown(name, max_steps=max_steps, every=settings.validate_every, track=track) as log:

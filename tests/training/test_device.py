@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from toto_core.training.device import choose_device, choose_dtype, deterministic
+from toto_core.training.device import choose_device, choose_dtype, deterministic, suit_threads
 
 CPU = torch.device("cpu")
 
@@ -31,3 +31,26 @@ def test_deterministic_kernels_are_asked_for_and_given_back():
         assert torch.are_deterministic_algorithms_enabled()
         assert torch.is_deterministic_algorithms_warn_only_enabled()
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.fixture
+def _two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("_two_threads")
+@pytest.mark.parametrize(("d_model", "chosen"), [(128, 1), (256, 2)])
+def test_narrow_network_computes_with_one_thread(d_model, chosen, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    suit_threads(d_model)
+    assert torch.get_num_threads() == chosen
+
+
+@pytest.mark.usefixtures("_two_threads")
+def test_threads_that_were_asked_for_are_kept(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    suit_threads(64)
+    assert torch.get_num_threads() == 2

@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 
+_MIN_WIDTH_FOR_THREADS = 256
 _BF16_CAPABILITIES = ("avx512_bf16", "amx_bf16", "bf16")  # x86, x86, Arm
 
 
@@ -33,6 +34,18 @@ def _computes_bfloat16(device: torch.device) -> bool:
         return torch.cuda.get_device_capability(device)[0] >= 8
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name, False) for name in _BF16_CAPABILITIES)
+
+
+def suit_threads(d_model: int) -> None:
+    """Compute with one thread where the network is too narrow for more to pay.
+
+    The products of a narrow network take less time than threads take to meet: a second one gains
+    little on an idle machine and makes each step many times slower on a busy one
+    (docs/results.md). One thread also gives the same bytes whatever the number of cores.
+    OMP_NUM_THREADS decides where it is set.
+    """
+    if d_model < _MIN_WIDTH_FOR_THREADS and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
 
 
 @contextmanager
