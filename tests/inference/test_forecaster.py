@@ -110,6 +110,13 @@ def test_predict_fills_gaps_of_the_last_patch_forward(forecaster, walk):
     )
 
 
+@pytest.mark.parametrize("length", [1, 10, 31])
+def test_predict_of_less_than_a_patch_follows_the_level(forecaster, walk, length):
+    context = walk(length)
+    raised = forecaster.predict([context + 4096], 8)[0] - 4096
+    np.testing.assert_allclose(raised, forecaster.predict([context], 8)[0], atol=0.02)
+
+
 def test_predict_does_not_invent_values_for_gaps_inside(forecaster, walk):
     context = walk(96)
     context[40:50] = np.nan

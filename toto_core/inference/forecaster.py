@@ -194,9 +194,13 @@ def _left_padded(series: _Series) -> Float32[np.ndarray, "V C"]:
 
 
 def _filled(values: Float32[np.ndarray, "*rows T"]) -> Float32[np.ndarray, "*rows T"]:
-    """Each gap with the value before it; 0 where there is none."""
+    """Each gap with the value before it, the leading one with the first value; 0 without values.
+
+    The network takes its last patch for observed, also where a short series begins within it.
+    """
     missing = np.isnan(values)
-    last = np.where(missing, 0, np.arange(values.shape[-1]))
+    first = missing.argmin(axis=-1, keepdims=True)
+    last = np.where(missing, first, np.arange(values.shape[-1]))
     last = np.maximum.accumulate(last, axis=-1)
     return np.nan_to_num(np.take_along_axis(values, last, axis=-1), nan=0.0)
 
