@@ -6,9 +6,11 @@ Everything that the project reads from DVC beside ``dvc repro`` itself is here.
 import fcntl
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from typing import Any, Literal
 
 from flows import paths
 from flows.stage import LAST_ERROR, read_last_error
+from flows.terminal import warn
 from toto_core.errors import EXIT_FAILED, ConfigError, TotoError
 
 _STATUS_WITHIN_S = 600.0
@@ -34,6 +37,12 @@ _DVC_CHATTER = (
     "To enable auto staging, run:",
     "\tdvc config core.autostage true",
     "Verifying data sources in stage: ",
+    "Data and pipelines are up to date.",
+)
+# DVC with its own words, not those of the stage, in the file whose descriptor comes first.
+_DVC_APART = (
+    "import sys; sys.stderr = open(int(sys.argv.pop(1)), 'w', encoding='utf-8', buffering=1); "
+    "from dvc.cli import main; sys.exit(main(sys.argv[1:]))"
 )
 
 
@@ -62,7 +71,7 @@ Work = Callable[[Mapping[str, str]], Outcome]
 
 
 class StageFailedError(TotoError):
-    """A stage has failed and has already said why on the terminal."""
+    """A stage has failed, and why stands on the terminal already."""
 
     def __init__(self, name: str, exit_code: int, message: str) -> None:
         super().__init__(message)
@@ -142,34 +151,55 @@ def read_stale(root: Path, *, within_s: float = _STATUS_WITHIN_S) -> set[str]:
 def reproduce(root: Path, name: str, environ: Mapping[str, str]) -> Outcome:
     """Run ``dvc repro -s`` for one stage with ``environ`` added to its environment.
 
-    The stage's own lines go on to the terminal, DVC's do not.
+    The stage's own lines go on to the terminal, DVC's do not, unless the stage has failed without
+    a word of its own.
 
     Raises:
         StageFailedError: with the exit code and the message that the stage left.
     """
     (root / LAST_ERROR).unlink(missing_ok=True)
-    process = _start(_dvc("--wait-for-lock", "repro", "-s", name), root, environ=environ)
     kind: Literal["ran", "restored", "unchanged"] = "unchanged"
-    with _stopping(process):
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("Running stage "):
-                kind = "ran"
-            elif "is cached - skipping run" in line:
-                kind = "restored"
-            elif (
-                line.strip()
-                and not line.startswith(_DVC_CHATTER)
-                and "didn't change, skipping" not in line
-            ):
-                sys.stdout.write(line)
-                sys.stdout.flush()
-        code = process.wait()
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as words:
+        command = [sys.executable, "-c", _DVC_APART, str(words.fileno()), "--wait-for-lock"]
+        process = _start(
+            [*command, "repro", "-s", name], root, environ=environ, pass_fds=(words.fileno(),)
+        )
+        with _stopping(process):
+            assert process.stdout is not None
+            for line in process.stdout:
+                if line.startswith("Running stage "):
+                    kind = "ran"
+                elif "is cached - skipping run" in line:
+                    kind = "restored"
+                elif (
+                    line.strip()
+                    and not line.startswith(_DVC_CHATTER)
+                    and "didn't change, skipping" not in line
+                ):
+                    sys.stdout.write(line)
+                    sys.stdout.flush()
+            code = process.wait()
+        words.seek(0)
+        said = words.read()
     if code:
         left = read_last_error(root)
-        message = f"{name}: ended with exit code {code} and left no message; see its output above"
-        raise StageFailedError(name, *(left or (EXIT_FAILED, message)))
+        if left is None:
+            left = EXIT_FAILED, _wordless(name, code, said)
+            warn(left[1])
+        raise StageFailedError(name, *left)
     return Outcome(kind)
+
+
+def _wordless(name: str, code: int, said: str) -> str:
+    """Return one line for a stage that has failed without one, from what DVC has said of it."""
+    text = " ".join(said.replace("ERROR: ", "").split())
+    killed = re.search(r"exited with -(\d+)$", text)
+    if killed:
+        return (
+            f"{name}: ended by {signal.Signals(int(killed[1])).name} from outside, free memory is "
+            "needed if the system sent it; run again, and it goes on from here"
+        )
+    return f"{name}: {text or f'ended with exit code {code}'}; mend what it names and run again"
 
 
 def _dvc(*arguments: str) -> list[str]:
@@ -182,6 +212,7 @@ def _start(
     *,
     environ: Mapping[str, str] | None = None,
     stderr: int | None = None,
+    pass_fds: tuple[int, ...] = (),
 ) -> subprocess.Popen[str]:
     """Start a process group of its own: whoever stops DVC must reach the stage below it."""
     env = {**os.environ, **(environ or {}), "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1"}
@@ -196,6 +227,7 @@ def _start(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=stderr,
+        pass_fds=pass_fds,
         text=True,
         encoding="utf-8",
         errors="replace",

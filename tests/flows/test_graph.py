@@ -97,12 +97,23 @@ def test_walk_ends_at_the_stage_that_fails_with_what_it_left(
 
 
 def test_walk_tells_of_a_stage_that_was_killed(
-    project: Path, monkeypatch: pytest.MonkeyPatch
+    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("TOY", "killed")
-    with pytest.raises(StageFailedError, match="make: ended with exit code 255 and left") as info:
+    with pytest.raises(StageFailedError, match="make: ended by SIGKILL from outside, free") as info:
         kinds(project)
     assert info.value.code == 1
+    assert capfd.readouterr().err == f"{info.value}\n"
+
+
+def test_walk_tells_of_a_command_that_is_no_stage_of_ours(
+    project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    text = (project / "dvc.yaml").read_text()
+    (project / "dvc.yaml").write_text(text.replace("cmd: cat ", "cmd: exit 7; cat "))
+    with pytest.raises(StageFailedError, match=r"end: failed to rep.* exited with 7; mend"):
+        kinds(project)
+    assert capfd.readouterr().err.count("\n") == 1
 
 
 def test_walk_refuses_a_second_pipeline_in_the_project(project: Path) -> None:

@@ -205,7 +205,8 @@ def test_no_valid_series_ends_the_stage(tmp_path):
     assert str(refused.value) == (
         "validate: valid series = 0 of 4, at least 1 is needed; the worst rules are "
         "too_short (4 series), for example in s0/cpu: 3 points, at least 4; see the column "
-        "reason of data/quarantine/rows.parquet and series.parquet, mend the data or params.yaml: validate"
+        "reason of data/quarantine/rows.parquet and series.parquet, mend the data or "
+        "params.yaml: validate"
     )
 
 
