@@ -44,7 +44,7 @@ def test_folds_are_consecutive_segments_of_the_test_origins():
 
 
 def test_test_end_moves_everything():
-    ends = split(item(length=80), test_end=START + 60 * HOUR)
+    ends = split(item(length=80), test_end=(START + 60 * HOUR).isoformat())
     assert ends.test_origins == split(item(length=60)).test_origins
 
 
@@ -155,7 +155,7 @@ def test_all_faults_are_told_together():
 def test_test_end_outside_of_the_data_is_refused(hours):
     end = START + hours * HOUR
     with pytest.raises(DataError) as caught:
-        split(item(length=60), test_end=end)
+        split(item(length=60), test_end=end.isoformat())
     assert str(caught.value) == (
         f"split: test_end = {end.isoformat()}, later than the start of the data "
         "2024-01-01T00:00:00+00:00 and at most their end 2024-01-03T12:00:00+00:00; "
