@@ -14,7 +14,7 @@ from flows import paths
 from flows.stage import Summary, run_stage
 from toto_core.config import AugmentParams, Params
 from toto_core.data.corpus import TARGET, Entry, write_corpus
-from toto_core.data.splits import Splits, validation_positions
+from toto_core.data.splits import Splits, points_before, validation_positions
 from toto_core.data.synthetic import generate
 from toto_core.data.tables import ROLES, Item, read_items
 from toto_core.errors import ConfigError
@@ -81,7 +81,7 @@ def _real(items: Iterator[Item], splits: Splits) -> Iterator[Entry]:
     held_out = frozenset(splits.held_out_items)
     cutoffs = np.array(list(splits.cutoffs_us.values()), np.int64)
     for item in items:
-        limits = np.searchsorted(item.timestamps, cutoffs, side="left")
+        limits = points_before(item, splits, cutoffs)
         if item.item_id in held_out or not limits.any():
             continue
         yield Entry(

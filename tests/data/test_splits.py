@@ -10,12 +10,14 @@ from calendar_items import HOUR, START, item, split
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from toto_core.data.frequency import parse_freq
 from toto_core.data.splits import (
     Splits,
     from_us,
     judged,
     kept_windows,
     observed_targets,
+    points_before,
     to_us,
     validation_positions,
 )
@@ -163,12 +165,36 @@ def test_no_target_crosses_a_cutoff(lengths, shifts, freqs, prediction_length, s
             targets = one.timestamps[position : position + prediction_length]
             assert len(targets) == prediction_length
             assert ((targets >= max(origin, start)) & (targets < end)).all()
+            assert one.freq == splits.freq or targets[-1] + step_us(one) <= end
             assert (one.timestamps[:position] < origin).all()
     assert len(splits.test_origins) == 3
     assert len(splits.validation_origins) == 2
     assert np.diff(splits.test_origins_us).tolist() == [stride * splits.step_us] * 2
     assert to_us(splits.test_end) - splits.test_origins_us[-1] == prediction_length * splits.step_us
     assert end - splits.validation_origins_us[-1] == prediction_length * splits.step_us
+
+
+def step_us(one):
+    return parse_freq(one.freq).interval_us
+
+
+@given(start=st.integers(0, 50), freq=st.sampled_from(["1h", "4h", "30min", "1D"]))
+@settings(max_examples=60, deadline=None)
+def test_points_before_a_cutoff_are_over_by_then(start, freq):
+    other = item("z", length=40, freq=freq, start=START + start * HOUR)
+    splits = split(item("a", length=200), item("b", length=200), other)
+    cutoffs = np.array(list(splits.cutoffs_us.values()))
+    ends = other.timestamps + step_us(other)
+    expected = [int((ends <= cutoff).sum()) for cutoff in cutoffs]
+    assert points_before(other, splits, cutoffs).tolist() == expected
+
+
+def test_a_month_that_goes_on_behind_a_cutoff_is_not_before_it():
+    months = np.arange("2024-01", "2025-01", dtype="datetime64[M]").astype("datetime64[us]")
+    monthly = item("m", freq="1M", timestamps=months.astype(np.int64))
+    splits = split(item("a", length=300, freq="1D"), item("b", length=300, freq="1D"), monthly)
+    cutoffs = np.array(["2024-03-31T00", "2024-04-01T00"], "datetime64[us]").astype(np.int64)
+    assert points_before(monthly, splits, cutoffs).tolist() == [2, 3]
 
 
 def test_splits_survive_their_file(tmp_path):

@@ -122,6 +122,32 @@ def test_nothing_of_the_test_period_reaches_training_or_validation(tmp_path):
             assert max(batch.target.max() for batch in batches) < 2
 
 
+def test_a_day_that_goes_on_behind_a_cutoff_is_not_trained_on(tmp_path):
+    root = tmp_path
+    write_valid(root, np.ones(LENGTH))
+    days = pl.DataFrame(
+        {
+            "item_id": "daily",
+            "variate": "cpu",
+            "timestamp": np.arange(7) * 24 * HOUR_US,
+            "value": np.ones(7, np.float32),
+        }
+    )
+    days.cast(dict(SERIES_SCHEMA)).write_parquet(shard_path(root / paths.VALID, 1))
+    table = root / paths.VALID / ITEMS_FILE
+    row = pl.DataFrame(
+        [("daily", "cpu", "target", "1D", "daily", "test")], schema=ITEMS_SCHEMA, orient="row"
+    )
+    pl.concat([pl.read_parquet(table), row]).write_parquet(table)
+    params = params_with()
+    split.run(params, root)
+    augment.run(params, root)
+    corpus, splits = Corpus.open(root / paths.CORPUS), Splits.load(root / paths.SPLITS)
+    n = corpus.item_ids.index("daily")
+    for name, time_us in splits.cutoffs_us.items():
+        assert corpus.limit(n, name) == time_us // (24 * HOUR_US)
+
+
 def test_validation_targets_are_those_of_the_validation_origins(tmp_path):
     corpus, splits, _ = packed(tmp_path)
     batches = validation_batches(

@@ -25,6 +25,7 @@ from toto_core.data.splits import (
     from_us,
     judged,
     observed_targets,
+    points_before,
     to_us,
     validation_positions,
 )
@@ -165,8 +166,8 @@ def count_cells(items: Iterable[Item], splits: Splits) -> Cells:
     for item in items:
         is_held_out = item.item_id in held_out
         observed = observed_targets(item)
-        before = item.timestamps < to_us(splits.validation_start)
-        trained[is_held_out] += bool((observed & before).any())
+        limit = points_before(item, splits, np.array([to_us(splits.validation_start)]))[0]
+        trained[is_held_out] += bool(observed[:limit].any())
         at_origin = np.array(
             [
                 judged(item.timestamps, us, splits.prediction_length, splits.min_context, observed)

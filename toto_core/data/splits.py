@@ -159,6 +159,22 @@ def judged(
     return position
 
 
+def points_before(
+    item: Item, splits: Splits, times_us: Int64[np.ndarray, " N"]
+) -> Int64[np.ndarray, " N"]:
+    """How many leading points of an item lie before each of ``times_us``.
+
+    On the frequency of the origins the time stamp decides. At another one, a point counts once the
+    next is due: the value of a day, stamped at its start, tells of the hours after a cut-off at
+    noon.
+    """
+    stamps = item.timestamps
+    if item.freq == splits.freq or len(stamps) < 2:
+        return np.searchsorted(stamps, times_us, side="left")
+    next_due = np.append(stamps[1:], 2 * stamps[-1] - stamps[-2])
+    return np.searchsorted(next_due, times_us, side="right")
+
+
 def observed_targets(item: Item) -> Bool[np.ndarray, " T"]:
     """Where at least one target variate of an item has a value."""
     is_target = np.array([role == TARGET for role in item.roles])
@@ -172,7 +188,7 @@ def validation_positions(item: Item, splits: Splits) -> Int64[np.ndarray, " K"]:
     not judged there either.
     """
     observed = observed_targets(item)
-    limit = int(np.searchsorted(item.timestamps, to_us(splits.test_start), side="left"))
+    limit = int(points_before(item, splits, np.array([to_us(splits.test_start)]))[0])
     positions = []
     for origin_us in splits.validation_origins_us.tolist():
         position = judged(
