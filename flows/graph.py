@@ -45,6 +45,9 @@ _DVC_APART = (
     "from dvc.cli import main; sys.exit(main(sys.argv[1:]))"
 )
 
+_DVC_ADVERT = re.compile(r"^unexpected error - | Having any troubles\?.*")
+_FULL_DISK = ("disk I/O error", "No space left", "File too large", "is full")
+
 
 @dataclass(frozen=True)
 class Node:
@@ -279,9 +282,18 @@ def _only_pipeline(root: Path) -> Iterator[None]:
 
 def _dvc_fault(text: str) -> TotoError:
     """Return one clear line for what DVC has said on its way out."""
-    text = " ".join(text.replace("ERROR: ", "").split())
+    text = _DVC_ADVERT.sub("", " ".join(text.replace("ERROR: ", "").split()))
     if "is not a git repository" in text:
         return ConfigError("project: no git repository, DVC needs one; run `git init`")
     if "not inside of a DVC repository" in text:
         return ConfigError("project: no .dvc folder, a DVC project is needed; run `dvc init`")
-    return ConfigError(f"dvc: {text}") if "dvc.yaml" in text else TotoError(f"dvc: {text}")
+    if "dvc.lock" in text:
+        return ConfigError(
+            f"dvc: {text}; settle the conflict, or remove dvc.lock: finished stages then come from "
+            "DVC's cache"
+        )
+    if "dvc.yaml" in text:
+        return ConfigError(f"dvc: {text}; mend it")
+    if any(sign in text for sign in _FULL_DISK):
+        return TotoError(f"dvc: {text}, room to write is needed below .dvc; free some, run again")
+    return TotoError(f"dvc: {text}; mend what it names and run again")

@@ -1,4 +1,6 @@
 import fcntl
+import re
+import resource
 import subprocess
 import sys
 import time
@@ -168,3 +170,26 @@ def test_stale_tells_what_dvc_says_of_its_graph(project: Path) -> None:
     (project / "dvc.yaml").write_text("stages:\n  make:\n    cmdd: x\n")
     with pytest.raises(ConfigError, match=r"dvc: '.*dvc.yaml' validation failed.*cmdd"):
         read_stale(project)
+
+
+def test_stale_tells_what_to_do_about_a_lock_with_a_conflict(finished_project: Path) -> None:
+    lock = finished_project / "dvc.lock"
+    lock.write_text("<<<<<<< HEAD\n" + lock.read_text())
+    with pytest.raises(ConfigError, match=r"dvc\.lock' is invalid .*; settle the conflict") as info:
+        read_stale(finished_project)
+    assert "\n" not in str(info.value)
+
+
+def test_run_on_a_full_disk_says_that_room_is_needed(project: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.cli", "run"],
+        cwd=project,
+        env=environment(TOTO_PREFECT="off"),
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
+    )
+    assert done.returncode == 1
+    assert re.search(r"\ndvc: .*, room to write is needed below \.dvc; free some", done.stderr)
+    assert done.stderr.count("\n") == 2

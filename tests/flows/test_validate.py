@@ -212,9 +212,7 @@ def test_no_valid_series_ends_the_stage(tmp_path):
 
 def test_all_constant_series_end_the_stage(tmp_path):
     write_series(tmp_path, fleet().with_columns(value=pl.lit(1.0, pl.Float32)))
-    with pytest.raises(
-        DataError, match=r"valid series = 0 of 8, .* constant \(8 series\), for"
-    ):
+    with pytest.raises(DataError, match=r"valid series = 0 of 8, .* constant \(8 series\), for"):
         validate.run(params(), tmp_path)
 
 
