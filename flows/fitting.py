@@ -1,13 +1,14 @@
 """Fit a model to the corpus: what ``train`` and each refit of ``crossval`` have in common.
 
 The state that a killed run goes on from lies in runs/<key>/, where the key is the hash of all
-that decides the result: the same key resumes, another one starts afresh.
+that decides the result, this code included: the same key resumes, another one starts afresh.
 """
 
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
+import toto_core
 from flows import paths
 from flows.progress import Track, shown
 from toto_core.config import ModelParams, Params
@@ -21,6 +22,9 @@ from toto_core.training.device import choose_device, choose_dtype, suit_threads
 from toto_core.training.loop import final_weights, train
 from toto_core.training.settings import TrainSettings
 from toto_core.training.state import TrainState
+
+# Below toto_core/, with this file: the code that decides the weights.
+_CODE = ("data/augment.py", "data/corpus.py", "data/windows.py", "model", "optim", "training")
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ def fit(
     data_hashes = hash_data(root)
     decisive = params.model_dump(mode="json", include={"seed", "model", "train"})
     decisive |= {"name": name, "cutoff": cutoff, "max_steps": max_steps, "data": data_hashes}
+    decisive["code"] = hash_code()
     store = CheckpointStore(
         root / paths.RUNS / run_key(decisive), interval_s=settings.checkpoint_interval_s
     )
@@ -133,3 +138,13 @@ def hash_data(root: Path) -> dict[str, str]:
     """SHA-256 of each file of the corpus and of the splits, by name."""
     files = [root / paths.CORPUS / name for name in (NAMES_FILE, ARRAYS_FILE, VALUES_FILE)]
     return {path.name: file_hash(path) for path in [*files, root / paths.SPLITS]}
+
+
+def hash_code() -> dict[str, str]:
+    """SHA-256 of each file of code that decides the weights, by path."""
+    package = Path(toto_core.__file__).parent
+    files = [Path(__file__)]
+    for name in _CODE:
+        part = package / name
+        files += [part] if part.suffix else sorted(part.rglob("*.py"))
+    return {path.relative_to(package.parent).as_posix(): file_hash(path) for path in files}

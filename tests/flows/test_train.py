@@ -130,11 +130,11 @@ def test_second_run_writes_the_same_bytes(trained, project):
     assert outputs(project) == outputs(root)
 
 
-def run_and_kill(project, params):
+def run_and_kill(project, params, repository=REPOSITORY):
     """SIGKILL ``python -m flows.train`` as soon as it has a checkpoint."""
     values = params.model_dump(mode="json", by_alias=True)
     (project / "params.yaml").write_text(yaml.safe_dump(values))
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "TOTO_PREFECT": "off"}
+    environment = os.environ | {"PYTHONPATH": str(repository), "TOTO_PREFECT": "off"}
     with subprocess.Popen(
         [sys.executable, "-m", "flows.train"],
         cwd=project,
@@ -166,6 +166,20 @@ def test_killed_stage_resumes_to_the_same_bytes_and_other_params_start_afresh(
     assert caplog.messages[0].startswith("train: goes on from step ")
     assert outputs(project) == outputs(root)
     assert list((project / "runs").iterdir()) == []
+
+
+def test_run_of_other_code_starts_afresh(trained, project, tmp_path, caplog):
+    root, _ = trained
+    other = tmp_path / "other"
+    for package in ("flows", "toto_core"):
+        shutil.copytree(REPOSITORY / package, other / package)
+    with (other / "toto_core/optim/schedule.py").open("a") as file:
+        file.write("\n\ndef wsd_factor(step, **shares):\n    return 0.1\n")
+    run_and_kill(project, small_params(), other)
+    caplog.set_level("INFO", logger="flows")
+    train.run(small_params(), project)
+    assert not any("goes on" in message for message in caplog.messages)
+    assert outputs(project) == outputs(root)
 
 
 def test_progress_is_a_line_for_each_validation(project, caplog):
