@@ -166,7 +166,7 @@ def test_headline_of_a_model_six_times_worse_shouts_whatever_the_test_says(n):
 def test_headline_does_not_claim_what_is_not_decided():
     text = headline_of(losses(n=5))
     assert text.startswith("Not decided against no change (error 19.3 % lower so far): ")
-    assert "5 origins, at least 8 h = 8 are needed" in text
+    assert "5 origins, at least 8 (8 for each of 1 that overlap) are needed" in text
 
 
 def forecasts(table):

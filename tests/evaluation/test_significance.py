@@ -65,8 +65,8 @@ def test_ewc_equals_every_stored_row():
             assert lrv == pytest.approx(row["long_run_variance"], rel=1e-9)
         else:
             words = {
-                "n<8h": "8 h =",
-                "n<8*h_eff": "8 h_eff =",
+                "n<8h": "that overlap) are needed",
+                "n<8*h_eff": "that hang together) are needed",
                 "zero variance": "zero variance",
             }
             assert words[row["reason"]] in result.reason
@@ -129,7 +129,7 @@ def test_inconclusive_has_no_bounds():
 
 def test_too_few_origins_say_how_many_are_needed():
     result = ewc_dm_test(np.random.default_rng(0).standard_normal(30), h=4)
-    assert result.reason.startswith("30 origins, at least 8 h = 32 are needed at overlap h = 4")
+    assert result.reason == "30 origins, at least 32 (8 for each of 4 that overlap) are needed"
 
 
 @pytest.mark.parametrize(

@@ -220,11 +220,13 @@ def _refusal(values: Float[np.ndarray, " n"], h: int, h_eff: int) -> str:
     if _is_constant(values):
         return "the differential has zero variance: nothing can be estimated from it"
     if n < least * h:
-        return f"{n} origins, at least {least} h = {least * h} are needed at overlap h = {h}"
+        return (
+            f"{n} origins, at least {least * h} ({least} for each of {h} that overlap) are needed"
+        )
     if n < least * h_eff:
         return (
-            f"{n} origins, at least {least} h_eff = {least * h_eff} are needed: the differential "
-            f"is so persistent that the effective overlap is {h_eff} origins instead of {h}"
+            f"{n} origins, at least {least * h_eff} ({least} for each of {h_eff} that hang "
+            f"together) are needed: the differential is persistent far beyond the overlap of {h}"
         )
     return ""
 
