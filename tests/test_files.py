@@ -1,6 +1,8 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -75,6 +77,19 @@ def test_writing_clears_what_a_killed_process_of_the_same_id_left(tmp_path: Path
         assert temporary == left
         temporary.write_text("whole")
     assert names(tmp_path) == ["file"]
+
+
+def test_writing_clears_what_a_killed_process_left_and_nothing_else(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        pass
+    (tmp_path / f".a.{gone.pid}.tmp").mkdir()
+    (tmp_path / f".a.{gone.pid}.tmp/part").write_text("half")
+    kept = [f".a.{os.getppid()}.tmp", f".ab.{gone.pid}.tmp", f".a.{gone.pid}.tmp.csv"]
+    for name in kept:
+        (tmp_path / name).write_text("another's")
+    with writing(tmp_path / "a") as temporary:
+        temporary.write_text("text")
+    assert names(tmp_path) == sorted([*kept, "a"])
 
 
 def test_writing_names_what_the_system_refused_behind_another_error(tmp_path: Path) -> None:

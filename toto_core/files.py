@@ -20,7 +20,7 @@ def writing(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling of ``path``, moved over ``path`` once the block has succeeded.
 
     The sibling may become a file or a directory. It is removed when the block raises; an
-    existing ``path`` then stays as it was.
+    existing ``path`` then stays as it was. What a killed process left behind is removed too.
 
     Raises:
         OSError: what the operating system refused, also where a library hid it in its own error.
@@ -28,6 +28,7 @@ def writing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     _remove(temporary)
+    _remove_orphans(path)
     try:
         yield temporary
         _sync(temporary)
@@ -94,6 +95,25 @@ def _finite(value: object) -> object:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def _remove_orphans(path: Path) -> None:
+    """Remove the temporary siblings of ``path`` whose process is gone."""
+    pattern = re.compile(re.escape(f".{path.name}.") + r"(\d+)\.tmp")
+    for sibling in path.parent.iterdir():
+        match = pattern.fullmatch(sibling.name)
+        if match and not _lives(int(match[1])):
+            _remove(sibling)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
 
 
 def _remove(path: Path) -> None:
