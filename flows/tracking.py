@@ -151,4 +151,4 @@ def _in_netrc(host: str) -> bool:
 
 
 def _warn(error: Exception) -> None:
-    warn(f"wandb: {one_line(error)}; going on without tracking")
+    warn(f"wandb: {one_line(error).rstrip('.')}; going on without tracking")

@@ -1,4 +1,5 @@
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -97,7 +98,7 @@ def test_run_with_an_account_that_cannot_be_reached_ends_soon_with_one_warning(
     assert (done.returncode, done.stdout) == (0, "")
     [warning] = done.stderr.splitlines()
     assert warning.startswith("wandb: CommError: ")
-    assert warning.endswith("; going on without tracking")
+    assert re.search(r"[^.]; going on without tracking$", warning)
     assert time.monotonic() - began < 30
 
 
