@@ -1,6 +1,8 @@
 """A checkpoint is whole or it is passed over."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -137,6 +139,31 @@ def test_removed_store_is_gone(store):
     store.remove()
     assert not store.directory.exists()
     store.remove()
+
+
+def test_store_belongs_to_one_process_until_it_ends(store):
+    code = (
+        "import sys; from pathlib import Path; "
+        "from toto_core.training.checkpoint import CheckpointStore; "
+        "store = CheckpointStore(Path(sys.argv[1]), interval_s=0); store.claim(); "
+        "print('claimed', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(store.directory)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout.readline() == b"claimed\n"
+        with pytest.raises(
+            CheckpointError,
+            match=rf"^{store.directory}: another process trains there, one at a time is possible; "
+            "wait for it or stop it$",
+        ):
+            store.claim()
+        process.kill()
+        process.wait()
+        store.claim()
+        CheckpointStore(store.directory, interval_s=0.0).claim()
 
 
 def test_due_waits_for_the_interval(tmp_path):

@@ -10,8 +10,10 @@ Both are written under another name, synced and renamed, so a name that exists w
 the hashes find what the disk did to it since. No pickle: a checkpoint cannot run code.
 """
 
+import fcntl
 import hashlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -29,6 +31,7 @@ from toto_core.files import writing
 _KEPT = 2  # the newest, and one in reserve
 _TENSORS = "tensors.safetensors"
 _STATE = "state.json"
+_LOCK = "lock"
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,26 @@ class CheckpointStore:
         self.directory = directory
         self.interval_s = interval_s
         self._saved_at = time.monotonic()
+
+    def claim(self) -> None:
+        """Keep other processes out until this one ends; two would remove each other's files.
+
+        Raises:
+            CheckpointError: if another process is there already, or the disk refuses.
+        """
+        with _disk(self.directory):
+            self.directory.mkdir(parents=True, exist_ok=True)
+            # Left open: the lock goes with the process, however that ends.
+            lock = os.open(self.directory / _LOCK, os.O_RDWR | os.O_CREAT)
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            raise CheckpointError(
+                f"{self.directory}: another process trains there, one at a time is possible; "
+                "wait for it or stop it"
+            ) from None
+        except OSError:
+            return  # some file systems have no locks
 
     def due(self) -> bool:
         """Whether the last save, or the start, is ``interval_s`` ago."""

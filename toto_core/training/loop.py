@@ -66,9 +66,10 @@ def train(
 
     Raises:
         TrainingError: if a loss or gradient is not finite or a batch does not fit in memory.
-        CheckpointError: if the store cannot be written.
+        CheckpointError: if the store cannot be written, or another process trains there.
         StoppedError: on SIGINT or SIGTERM, once the state has been saved.
     """
+    store.claim()
     state = resume(TrainState.start(model, settings), store, log)
     parameters = list(model.parameters())
     checks = validation_set(model, validation, device)
