@@ -81,6 +81,19 @@ def test_longer_intervals_widen_the_overlap_and_are_not_validated_beyond_t1():
     assert (positions > 0).any()
 
 
+@pytest.mark.parametrize(("freq", "months", "late"), [("1Q", 3, 2), ("1Y", 12, 5), ("2M", 2, 1)])
+def test_periods_of_different_phases_are_counted_once(freq, months, late):
+    def calendar(name, first):
+        stamps = np.datetime64("2000-01") + first + months * np.arange(60)
+        stamps = stamps.astype("datetime64[us]").astype(np.int64)
+        return item(name, freq=freq, timestamps=stamps)
+
+    splits = split(calendar("a", 0), calendar("b", late), prediction_length=4, stride=4)
+    assert splits.overlap == 1
+    origins = np.array([origin.year * 12 + origin.month for origin in splits.test_origins])
+    assert np.diff(origins).tolist() == [4 * months, 4 * months]
+
+
 def test_shorter_interval_wins_a_tie_of_frequencies():
     assert split(item("a", length=60, freq="1D"), item("b", length=60 * 24)).freq == "1h"
 

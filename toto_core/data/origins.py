@@ -19,6 +19,7 @@ from jaxtyping import Int64
 
 from toto_core.config import SplitParams
 from toto_core.data.frequency import Frequency, parse_freq
+from toto_core.data.grid import period_of, period_start
 from toto_core.data.splits import (
     Fold,
     Splits,
@@ -52,12 +53,12 @@ class Survey:
     """All items at a glance.
 
     Attributes:
-        days: for each calendar frequency, the sorted days (or months) on which any of its items
-            has a time stamp, as their first microsecond.
+        periods: for each calendar frequency, the sorted periods (days, months, quarters, years) in
+            which any of its items has a time stamp, as their first microsecond.
     """
 
     items: tuple[ItemSpan, ...]
-    days: dict[str, Int64[np.ndarray, " T"]]
+    periods: dict[str, Int64[np.ndarray, " T"]]
 
 
 @dataclass(frozen=True)
@@ -82,17 +83,17 @@ class Cells:
 
 
 def survey(items: Iterable[Item]) -> Survey:
-    """Look at each item once, keeping its ends and, for calendar frequencies, the days in use."""
+    """Look at each item once: its ends and, for calendar frequencies, the periods in use."""
     spans = []
-    days: dict[str, np.ndarray] = {}
+    periods: dict[str, np.ndarray] = {}
     for item in items:
         first, last = int(item.timestamps[0]), int(item.timestamps[-1])
         spans.append(ItemSpan(item.item_id, item.group, item.freq, first, last))
         freq = parse_freq(item.freq)
         if freq.is_calendar:
-            seen = days.get(item.freq, np.zeros(0, np.int64))
-            days[item.freq] = np.union1d(seen, _period_starts(item.timestamps, freq))
-    return Survey(tuple(spans), days)
+            seen = periods.get(item.freq, np.zeros(0, np.int64))
+            periods[item.freq] = np.union1d(seen, _period_starts(item.timestamps, freq))
+    return Survey(tuple(spans), periods)
 
 
 def make_splits(found: Survey, params: SplitParams) -> Splits:
@@ -241,15 +242,15 @@ def _most_common_freq(items: Sequence[ItemSpan]) -> Frequency:
 
 
 def _period_starts(timestamps: np.ndarray, freq: Frequency) -> np.ndarray:
-    """First microsecond of each day (business days) or month (longer frequencies)."""
-    period = "datetime64[D]" if freq.unit == "B" else "datetime64[M]"
-    starts = np.unique(timestamps.astype("datetime64[us]").astype(period))
-    return starts.astype("datetime64[us]").astype(np.int64)
+    """First microsecond of each period in use, so that items of another phase add none."""
+    name = freq.canonical
+    periods = period_of(timestamps, name) // freq.count * freq.count
+    return period_start(np.unique(periods), name)
 
 
 def _periods_before(found: Survey, freq: Frequency, end_us: int) -> np.ndarray:
-    days = found.days[freq.canonical]
-    return days[: np.searchsorted(days, end_us, side="left")]
+    periods = found.periods[freq.canonical]
+    return periods[: np.searchsorted(periods, end_us, side="left")]
 
 
 def _grid_length(found: Survey, freq: Frequency, start_us: int, end_us: int) -> int:
