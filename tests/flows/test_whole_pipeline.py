@@ -13,33 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-import yaml
-
-ROOT = Path(__file__).parents[2]
-SMALL = {
-    "ingest": {"demo": {"num_services": 8, "num_days": 70, "freq": "1h"}},
-    "validate": {"max_quarantined": 0.2},
-    "split": {
-        "num_test_origins": 41,
-        "num_validation_origins": 4,
-        "prediction_length": 6,
-        "stride": 6,
-    },
-    "augment": {"num_synthetic": 20},
-    "model": {"context_length": 128},
-    "train": {"max_steps": 30, "batch_size": 4, "validate_every": 10, "checkpoint_interval_s": 0.0},
-    "crossval": {"max_steps": 5},
-}
-CLONED = (
-    "flows",
-    "toto_core",
-    "dvc.yaml",
-    ".dvc/config",
-    ".dvc/plots",
-    ".dvcignore",
-    ".gitignore",
-    "data/raw/README.md",
-)
+from small_project import environment, run_module, write_project
 
 pytestmark = pytest.mark.slow
 
@@ -47,47 +21,11 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A project of its own with small parameters, and git and DVC as a clone has them."""
-    names = [
-        "flows",
-        "toto_core",
-        "dvc.yaml",
-        ".dvc/config",
-        ".dvc/plots",
-        ".dvcignore",
-        ".gitignore",
-    ]
-    for name in [*names, "data/raw/README.md"]:
-        source, target = ROOT / name, tmp_path / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        copy = shutil.copytree if source.is_dir() else shutil.copy
-        copy(source, target)
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    for section, values in SMALL.items():
-        params[section] |= values
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
-    return tmp_path
-
-
-def environment() -> dict[str, str]:
-    bin_folder = Path(sys.executable).parent
-    return os.environ | {
-        "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
-        "TOTO_PREFECT": "off",
-        "WANDB_MODE": "disabled",
-        "OMP_NUM_THREADS": "1",
-    }
+    return write_project(tmp_path)
 
 
 def dvc(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments],
-        cwd=project,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run_module(project, "dvc", *arguments)
 
 
 def repro(project: Path, *arguments: str) -> str:
