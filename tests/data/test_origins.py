@@ -81,6 +81,15 @@ def test_longer_intervals_widen_the_overlap_and_are_not_validated_beyond_t1():
     assert (positions > 0).any()
 
 
+def test_business_days_span_weekends_beside_days():
+    days = [item(name, length=120, freq="1D") for name in "abc"]
+    week = item("w", freq="1B", timestamps=business_days("2024-01-01", 80))
+    assert split(*days, prediction_length=10, stride=10).overlap == 1
+    # Ten business days take fourteen days; the origins are ten days apart.
+    assert split(*days, week, prediction_length=10, stride=10).overlap == 2
+    assert split(week, prediction_length=10, stride=10).overlap == 1
+
+
 @pytest.mark.parametrize(("freq", "months", "late"), [("1Q", 3, 2), ("1Y", 12, 5), ("2M", 2, 1)])
 def test_periods_of_different_phases_are_counted_once(freq, months, late):
     def calendar(name, first):

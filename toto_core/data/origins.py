@@ -207,11 +207,9 @@ def _splits(
         for n, part in enumerate(np.array_split(test_us, params.num_folds))
     )
     by_name = sorted(found.items, key=lambda item: item.item_id)
-    longest_us = max(parse_freq(name).interval_us for name in {item.freq for item in by_name})
+    longest_us = max(_mean_step_us(parse_freq(name)) for name in {item.freq for item in by_name})
     overlap = math.ceil(
-        params.prediction_length
-        * max(longest_us, freq.interval_us)
-        / (params.stride * freq.interval_us)
+        params.prediction_length * longest_us / (params.stride * _mean_step_us(freq))
     )
     return Splits(
         prediction_length=params.prediction_length,
@@ -230,6 +228,11 @@ def _splits(
         train_items=tuple(item.item_id for item in by_name if item.group not in held_out),
         folds=folds,
     )
+
+
+def _mean_step_us(freq: Frequency) -> int:
+    """Five business days take a week."""
+    return freq.interval_us * 7 // 5 if freq.unit == "B" else freq.interval_us
 
 
 def _most_common_freq(items: Sequence[ItemSpan]) -> Frequency:
