@@ -20,7 +20,7 @@ class WeightAverage:
         self._followed: list[Tensor] = list(model.parameters())
 
     def update(self, step: int) -> None:
-        """Move the average towards the weights after ``step`` optimiser steps.
+        """Move the average towards the weights after optimiser step ``step``, counted from 0.
 
         The decay is at most (1 + step) / (10 + step), as in TensorFlow's
         ``ExponentialMovingAverage``: the random initial weights would otherwise stay in the
