@@ -6,7 +6,6 @@ the forward pass, so a rate counts in units of a weight's own size at every widt
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,7 +28,6 @@ class ParameterRate:
     """
 
     name: str
-    shape: tuple[int, ...]
     kind: Literal["matrix", "readout", "vector"]
     rate: float
     decayed: bool
@@ -51,24 +49,10 @@ def _rate(name: str, shape: tuple[int, ...], *, num_layers: int) -> ParameterRat
     in_stack = _IN_STACK.search(name) is not None
     depth = num_layers**-0.5 if in_stack else 1.0
     if len(shape) < 2:
-        return ParameterRate(name, shape, "vector", depth, decayed=False)
+        return ParameterRate(name, "vector", depth, decayed=False)
     if _READOUT.search(name):
-        return ParameterRate(name, shape, "readout", depth, decayed=False)
-    return ParameterRate(name, shape, "matrix", depth * shape[1] ** -0.5, decayed=in_stack)
-
-
-def rate_table(rates: Iterable[ParameterRate]) -> str:
-    """Lay out rates as text, one line for each parameter."""
-    rows = [("parameter", "shape", "kind", "rate", "decay")]
-    rows += [
-        (r.name, "x".join(map(str, r.shape)) or "1", r.kind, f"{r.rate:.5f}", "yes" * r.decayed)
-        for r in rates
-    ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
+        return ParameterRate(name, "readout", depth, decayed=False)
+    return ParameterRate(name, "matrix", depth * shape[1] ** -0.5, decayed=in_stack)
 
 
 def build_adamw(
