@@ -10,7 +10,7 @@ from flows import paths
 from flows.api import find_api, prepare_prefect
 from flows.checks import check_project
 from flows.graph import Node, Outcome, StageFailedError, Work, walk
-from flows.stage import SAID_PLAIN, sigterm_interrupts
+from flows.stage import SAID_PLAIN, describe, sigterm_interrupts
 from flows.terminal import say, warn
 from toto_core.errors import EXIT_INTERRUPTED, EXIT_OK, TotoError
 
@@ -36,6 +36,12 @@ def run_command(root: Path, walk_observed: Walk | None = None) -> int:
     except TotoError as error:
         warn(str(error))
         return error.exit_code
+    except OSError as error:
+        code, message = describe("pipeline", error)
+        if code is None:
+            raise
+        warn(message)
+        return code
     except KeyboardInterrupt:
         warn("pipeline: stopped by a signal; the next run goes on from here")
         return EXIT_INTERRUPTED

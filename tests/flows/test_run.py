@@ -56,6 +56,17 @@ def test_run_finds_a_fault_before_it_starts(project: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("module", [("flows.cli", "run"), ("flows.pipeline",)], ids=lambda m: m[0])
+def test_run_that_may_not_write_says_where(project: Path, module: tuple[str, ...]) -> None:
+    (project / "runs").write_text("a file where a folder must be")
+    done = command(project, *module, TOTO_PREFECT="off")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[1:] == [
+        "pipeline: runs = file exists, readable inputs and room to write are needed; mend it and "
+        "run again"
+    ]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_run_that_is_stopped_takes_its_stage_along(project: Path, number: signal.Signals) -> None:
     with subprocess.Popen(
