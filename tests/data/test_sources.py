@@ -424,6 +424,18 @@ FAULTS = {
     "Parquet as csv": ({"x.csv": b"PAR1\x00\x00"}, "x.csv", r"x.csv: Parquet data, text is"),
     "csv as Parquet": ({"x.parquet": "a,b\n1,2\n"}, "x.parquet", r"x.parquet: not parquet: "),
     "gzip as csv": ({"x.csv": gzip.compress(b"a,b")}, "x.csv", r"x.csv: gzip data, text is"),
+    "UTF-16": ({"x.csv": "a,b".encode("utf-16")}, "x.csv", r"UTF-16 data, text is needed; save it"),
+    "Excel": ({"x.csv": b"PK\x03\x04a"}, "x.csv", r"zip or Excel data, text is .*; save it as CSV"),
+    "no header": (
+        {"x.csv": "2024-01-01 00:00,1\n2024-01-01 01:00,2\n"},
+        "x.csv",
+        r"x.csv: header = \['2024-01-01 00:00', '1'\], names of columns are needed; add a first li",
+    ),
+    "no header, named": (
+        {"x.csv": "a,2024-01-01,1\na,2024-01-02,2\n"},
+        "x.csv",
+        r"x.csv: header = \['a', '2024-01-01', '1'\], names",
+    ),
     "torn gzip": (
         {"x.csv.gz": gzip.compress(b"a,b\n" * 99)[:-9]},
         "x.csv.gz",

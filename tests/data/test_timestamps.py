@@ -31,6 +31,9 @@ def read(values, timezone="UTC", items=None):
         "2024/01/31 13:05:00",
         "31.01.2024 13:05",
         "20240131T130500",
+        "20240131130500",
+        "202401311305",
+        "20240131T1305",
         "01/31/2024 13:05",
         "31/01/2024 13:05:00",
         "1/31/24 13:05",
@@ -62,6 +65,11 @@ def test_bare_date_is_a_label_in_any_time_zone(text):
 @pytest.mark.parametrize("dtype", [pl.Int64, pl.Float64])
 def test_epoch_is_told_by_magnitude(number, dtype):
     assert read(pl.Series([number], dtype=dtype)) == [INSTANT]
+
+
+def test_number_that_is_a_date_with_a_clock_is_no_epoch():
+    assert read(["202401311405"], "Europe/Berlin") == [INSTANT]
+    assert read(pl.Series([202401311305])) == [None]
 
 
 def test_number_that_is_a_date_or_a_count():

@@ -78,6 +78,11 @@ def resolve(sample: pl.DataFrame, params: IngestParams, *, where: str, num_files
     if params.layout in ("wide", "per_file"):
         item = params.item_id or ""
     timestamp = params.timestamp or _timestamp(sample, columns, where)
+    if looks_like_time(pl.Series([timestamp])):
+        raise DataError(
+            f"{where}: header = {columns}, names of columns are needed; add a first line with "
+            "names such as timestamp,value"
+        )
     values = _values(sample, [name for name in columns if name not in (item, timestamp)], params)
     if not values:
         raise DataError(

@@ -52,6 +52,7 @@ _MAGIC: Final = {
     b"\xff\xfe": "UTF-16",
     b"\xfe\xff": "UTF-16",
 }
+_NOT_READ: Final = ("zip or Excel", "UTF-16")
 _HEAD_BYTES: Final = 1 << 16
 _HEAD_LINES: Final = 200
 # One scan opens its files together, so their number is bounded.
@@ -312,7 +313,11 @@ def _head_lines(path: Path, name: str) -> list[str]:
         raise DataError(f"{name}: cannot be unpacked: {_one_line(error)}; copy it again") from None
     for magic, found in _MAGIC.items():
         if head.startswith(magic):
-            raise DataError(f"{name}: {found} data, text is needed; name the file as what it is")
+            if found in _NOT_READ:
+                advice = "save it as CSV in UTF-8"
+            else:
+                advice = "name the file as what it is"
+            raise DataError(f"{name}: {found} data, text is needed; {advice}")
     if b"\x00" in head:
         raise DataError(f"{name}: binary data, text is needed; export it as CSV")
     if len(head) == _HEAD_BYTES:

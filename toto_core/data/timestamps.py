@@ -28,7 +28,7 @@ _DATES: Final = (
     "%a, %d %b %Y",
 )
 _TIMES: Final = (" %H:%M:%S", "T%H:%M:%S", " %H:%M:%S%.f", "T%H:%M:%S%.f", " %H:%M", "T%H:%M")
-_COMPACT_TIMES: Final = ("T%H%M%S", " %H%M%S", "%H%M%S")
+_COMPACT_TIMES: Final = ("T%H%M%S", " %H%M%S", "%H%M%S", "T%H%M", "%H%M")
 _ZONES: Final = ("", "%#z", " %#z")
 _SAFE: Final = (
     *(date + time + zone for date in _DATES for time in _TIMES for zone in _ZONES),
@@ -51,6 +51,8 @@ _AMBIGUOUS: Final = tuple(
 # Numbers up to these bounds are seconds, milliseconds and microseconds, larger ones nanoseconds;
 # below the first, a number is no epoch (1973 and earlier): a count of steps, a year or yyyymmdd.
 _EPOCH_BOUNDS: Final = (1e8, 1e11, 1e14, 1e17)
+# yyyymmddHHMM of 1900 to 2099. As milliseconds these numbers would be months of 1976.
+_COMPACT_MINUTES: Final = (190_001_010_000, 210_001_010_000)
 _NUMBER: Final = r"^[+-]?\d+(\.\d*)?$"
 # Outside of these years, a format has misread its text.
 _FIRST_US: Final = -11_676_096_000_000_000  # 1600
@@ -211,7 +213,7 @@ def _epoch(column: pl.Series) -> pl.Series:
     scaled = (
         pl.when((number >= 16_000_000) & (number < 25_000_000))
         .then(dates)
-        .when(size < least)
+        .when((size < least) | number.is_between(*_COMPACT_MINUTES, closed="left"))
         .then(None)
         .when(size < seconds)
         .then((number * 1_000_000).round(0))
