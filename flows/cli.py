@@ -96,7 +96,11 @@ def main() -> None:
     except OSError as error:
         if not error.strerror:
             raise
-        print(f"toto: {error.filename or 'system'} = {error.strerror.lower()}", file=sys.stderr)
+        print(
+            f"toto: {error.filename or 'system'} = {error.strerror.lower()}, readable files and "
+            "room to write are needed; mend it and run again",
+            file=sys.stderr,
+        )
         sys.exit(EXIT_FAILED)
 
 

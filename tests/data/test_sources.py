@@ -537,6 +537,23 @@ def test_params_that_cannot_be_used_are_refused(tmp_path, changes, message):
         Ingested(tmp_path, "x.csv", **changes)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"known_covariates": ["a"], "past_covariates": ["a"]},
+            "column 'a' = past_covariates and known_covariates, one role",
+        ),
+        ({"targets": ["date"]}, "column 'date' = timestamp and targets, one role is allowed"),
+        ({"item_id": "a", "targets": ["a"]}, "column 'a' = item_id and targets, one role"),
+    ],
+)
+def test_column_has_one_role(tmp_path, changes, message):
+    write(tmp_path, "x.csv", "date,a,b\n2024-01-01,1,2\n")
+    with pytest.raises(ConfigError, match=message):
+        Ingested(tmp_path, "x.csv", **changes)
+
+
 def test_wide_layout_has_no_covariates(tmp_path):
     write(tmp_path, "x.csv", "date,a,b\n2024-01-01,1,2\n")
     with pytest.raises(ConfigError, match=r"ingest.known_covariates = \['b'\] in the layout wide"):

@@ -58,6 +58,17 @@ def test_check_outside_a_project_tells_what_is_missing(tmp_path: Path) -> None:
     ]
 
 
+def test_file_that_cannot_be_read_is_told_in_one_line(project: Path) -> None:
+    (project / "params.yaml").unlink()
+    (project / "params.yaml").mkdir()
+    done = command(project, "flows.cli", "check")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "toto: params.yaml = is a directory, readable files and room to write are needed; mend it "
+        "and run again\n"
+    )
+
+
 def test_up_needs_a_deployment(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^prefect\.yaml: not found, a deployment is needed"):
         up(tmp_path)

@@ -66,7 +66,7 @@ def resolve(sample: pl.DataFrame, params: IngestParams, *, where: str, num_files
         num_files: files of the whole input.
 
     Raises:
-        ConfigError: if covariates are named in the layout wide.
+        ConfigError: if covariates are named in the layout wide, or a column has two roles.
         DataError: one line for each column that is missing.
     """
     columns = [name for name in sample.columns if name != PATH_COLUMN]
@@ -83,6 +83,7 @@ def resolve(sample: pl.DataFrame, params: IngestParams, *, where: str, num_files
             f"{where}: header = {columns}, names of columns are needed; add a first line with "
             "names such as timestamp,value"
         )
+    _check_roles(params, item=item, timestamp=timestamp)
     values = _values(sample, [name for name in columns if name not in (item, timestamp)], params)
     if not values:
         raise DataError(
@@ -140,6 +141,28 @@ def _check_named(columns: Sequence[str], params: IngestParams, where: str) -> No
         raise DataError("\n".join(faults))
 
 
+def _check_roles(params: IngestParams, *, item: str, timestamp: str) -> None:
+    roles = {
+        "item_id": [item] if item else [],
+        "timestamp": [timestamp],
+        "targets": params.targets,
+        "past_covariates": params.past_covariates,
+        "known_covariates": params.known_covariates,
+    }
+    found: dict[str, list[str]] = {}
+    for role, names in roles.items():
+        for name in dict.fromkeys(names):
+            found.setdefault(name, []).append(role)
+    faults = [
+        f"params.yaml: ingest: column {name!r} = {' and '.join(several)}, one role is allowed; "
+        "name it once"
+        for name, several in found.items()
+        if len(several) > 1
+    ]
+    if faults:
+        raise ConfigError("\n".join(faults))
+
+
 def _first_known(columns: Sequence[str], names: Sequence[str]) -> str:
     lower = {column.lower().strip(): column for column in reversed(columns)}
     return next((lower[name] for name in names if name in lower), "")
@@ -184,6 +207,7 @@ def _gluonts(
 ) -> Columns:
     item = params.item_id or _first_known(columns, ITEM_NAMES)
     start = params.timestamp or (START if START in columns else "")
+    _check_roles(params, item=item, timestamp=start)
     faults = [
         f"{where}: no column {name!r} among {list(columns)}, the layout gluonts needs it; "
         f"name it in {key}"
