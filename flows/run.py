@@ -11,7 +11,7 @@ from flows.api import find_api, prepare_prefect
 from flows.checks import check_project
 from flows.graph import Node, Outcome, StageFailedError, Work, walk
 from flows.stage import SAID_PLAIN, describe, sigterm_interrupts
-from flows.terminal import say, warn
+from flows.terminal import RUN, say, warn
 from toto_core.errors import EXIT_INTERRUPTED, EXIT_OK, TotoError
 
 Walk = Callable[[Path], dict[str, Outcome]]
@@ -84,6 +84,7 @@ def read_verdict(root: Path) -> list[str]:
 
 
 def _walk(root: Path, walk_observed: Walk | None) -> dict[str, Outcome]:
+    os.environ[RUN] = f"run {os.getpid()}"
     api = find_api(root, os.environ)
     if api.url is None:
         warn(api.why_plain)

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from flows import paths
 from flows.api import Api, find_api, prepare_prefect
-from flows.terminal import leave, log_to_terminal, one_line, say, warn
+from flows.terminal import leave, log_to_terminal, one_line, say, warn, warn_once
 from toto_core.config import Params, load_params
 from toto_core.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, TotoError
 from toto_core.files import write_json
@@ -138,13 +138,7 @@ def _say_plain(api: Api) -> None:
     """Warn of a configured server that is gone, once for each pipeline or ``dvc repro``."""
     if not api.worth_a_warning or os.environ.get(SAID_PLAIN):
         return
-    group = str(os.getpgrp())  # the stages of one `dvc repro` share its process group
-    with suppress(OSError):
-        if _SAID_BY.exists() and _SAID_BY.read_text(encoding="utf-8") == group:
-            return
-        _SAID_BY.parent.mkdir(parents=True, exist_ok=True)
-        _SAID_BY.write_text(group, encoding="utf-8")
-    warn(api.why_plain)
+    warn_once(api.why_plain, _SAID_BY)
 
 
 def _end(name: str, code: int, message: str) -> NoReturn:

@@ -3,9 +3,12 @@
 import logging
 import os
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
 
 SERVER_LOST = "TOTO_SERVER_LOST"
+RUN = "TOTO_RUN"
 LOGGERS = ("toto_core", "flows", "__main__")
 
 
@@ -19,6 +22,23 @@ def warn(line: str) -> None:
     """Write a line that is not the result to stderr."""
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
+
+
+def warn_once(line: str, said: Path) -> None:
+    """Warn, but of the stages of one run or one ``dvc repro`` only the first.
+
+    Args:
+        line: the warning.
+        said: file that remembers who has said what last.
+    """
+    # The stages of one `dvc repro` share its process group; `toto run` gives each its own.
+    note = f"{os.environ.get(RUN) or os.getpgrp()}\n{line}"
+    with suppress(OSError):
+        if said.exists() and said.read_text(encoding="utf-8") == note:
+            return
+        said.parent.mkdir(parents=True, exist_ok=True)
+        said.write_text(note, encoding="utf-8")
+    warn(line)
 
 
 def log_to_terminal() -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from flows import paths
 from flows.api import accepts_connections
-from flows.terminal import one_line, warn
+from flows.terminal import one_line, warn_once
 
 _PROJECT = "toto-pipeline"
 _FOLDER = Path("wandb")
+_SAID = paths.RUNS / "said-wandb"
 _INIT_TIMEOUT_S = 20.0
 _FINISH_TIMEOUT_S = 300.0  # a model is uploaded by then; what is left, `wandb sync` sends
 _CONNECT_TIMEOUT_S = 2.0
@@ -62,9 +64,10 @@ def choose_mode(environ: Mapping[str, str]) -> str:
         return "offline"
     proxied = any(environ.get(key) for key in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"))
     if not proxied and not accepts_connections(host, timeout_s=_CONNECT_TIMEOUT_S):
-        warn(
+        warn_once(
             f"wandb: {host} = no answer within {_CONNECT_TIMEOUT_S:g} s, online needs one; "
-            "tracking offline (`wandb sync` sends it later)"
+            "tracking offline (`wandb sync` sends it later)",
+            _SAID,
         )
         return "offline"
     return "online"
@@ -151,4 +154,4 @@ def _in_netrc(host: str) -> bool:
 
 
 def _warn(error: Exception) -> None:
-    warn(f"wandb: {one_line(error).rstrip('.')}; going on without tracking")
+    warn_once(f"wandb: {one_line(error).rstrip('.')}; going on without tracking", _SAID)

@@ -68,7 +68,10 @@ def test_mode_is_online_with_an_account_whose_host_answers(
         assert tracking.choose_mode({"WANDB_BASE_URL": host, **environ}) == "online"
 
 
-def test_mode_is_offline_where_the_host_does_not_answer(capsys: pytest.CaptureFixture[str]) -> None:
+def test_mode_is_offline_where_the_host_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     assert tracking.choose_mode({"WANDB_BASE_URL": DEAD, "WANDB_API_KEY": KEY}) == "offline"
     assert capsys.readouterr().err == (
         f"wandb: {DEAD} = no answer within 2 s, online needs one; tracking offline "
@@ -100,6 +103,17 @@ def test_run_with_an_account_that_cannot_be_reached_ends_soon_with_one_warning(
     assert warning.startswith("wandb: CommError: ")
     assert re.search(r"[^.]; going on without tracking$", warning)
     assert time.monotonic() - began < 30
+
+
+def test_stages_of_one_run_warn_once_of_an_account_that_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for run, warned in (("run 1", 1), ("run 1", 0), ("run 2", 1), ("", 1), ("", 0)):
+        monkeypatch.setenv("TOTO_RUN", run)
+        host = {"WANDB_BASE_URL": DEAD, "WANDB_API_KEY": KEY}
+        assert tracking.choose_mode(host) == "offline"
+        assert capsys.readouterr().err.count("no answer within") == warned
 
 
 def test_run_with_a_mode_that_wandb_does_not_know_is_not_tracked(tmp_path: Path) -> None:
