@@ -49,6 +49,7 @@ def test_register_passes_a_good_model_and_keeps_the_evidence(project):
     ]
     text = (project / "models/registry/card.md").read_text()
     assert "not affiliated with Datadog" in text
+    assert "\n## Weakest series\n" in text
     assert "<script>" not in text
 
 

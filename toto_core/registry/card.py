@@ -171,7 +171,7 @@ def card_markdown(card: Json, verdict: Verdict) -> str:
         f"Trained before {splits['validation_start']}, stopped by the time until "
         f"{splits['test_start']}, judged until {splits['test_end']} at "
         f"{splits['num_test_origins']} origins, {splits['prediction_length']} steps ahead.",
-        "## Known failures",
+        "## Weakest series",
         _table(
             ("series", "skill against no change", "held out"),
             [
