@@ -19,7 +19,7 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Int64
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from toto_core.data.tables import TARGET, Item
 from toto_core.errors import DataError
@@ -127,10 +127,12 @@ class Splits(BaseModel):
         """
         try:
             return cls.model_validate_json(path.read_bytes())
-        except (OSError, ValueError) as error:
-            raise DataError(
-                f"{path}: not the splits ({' '.join(str(error).split())}); run dvc repro split"
-            ) from None
+        except OSError as error:
+            found = str(error.strerror).lower()
+        except ValidationError as error:
+            first = error.errors()[0]
+            found = " ".join([*map(str, first["loc"]), first["msg"].lower()])
+        raise DataError(f"{path}: {found}, the splits of the split stage are needed; run dvc repro")
 
 
 def judged(
