@@ -229,9 +229,9 @@ def calibration(
 ) -> list[Check]:
     """Ask whether the quantiles mean what they say."""
     of_model = rows.filter((pl.col("forecaster") == MODEL) & finite("cov80"))
-    weight = float(of_model["num_steps"].sum())
-    covered = float((of_model["cov80"].cast(pl.Float64) * of_model["num_steps"]).sum())
-    share = covered / weight if weight else math.nan
+    weights = of_model["num_steps"].cast(pl.Float64).to_numpy()
+    covered = of_model["cov80"].cast(pl.Float64).to_numpy()
+    share = math.fsum(covered * weights) / weights.sum() if len(weights) else math.nan
     low, high = params.coverage
     inside = low <= share <= high
     coverage = evaluation.get("coverage")

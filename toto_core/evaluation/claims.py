@@ -8,6 +8,7 @@ import polars as pl
 
 from toto_core.config import RegisterParams
 from toto_core.evaluation.checks import finite, number
+from toto_core.evaluation.grouping import group_means
 from toto_core.evaluation.verdict import FAIL, INCONCLUSIVE, PASS, TITLES, Check, percent
 
 CLAIMS = (
@@ -24,11 +25,9 @@ def spread(rows: pl.DataFrame, params: RegisterParams) -> tuple[Check, ...]:
     those of a share that has risen for years, make such a baseline.
     """
     found = rows.filter((pl.col("forecaster") == "naive") & finite("cov80"))
-    covered = pl.col("cov80").cast(pl.Float64)
-    by_variate = (
-        found.group_by("variate", maintain_order=True)
-        .agg(share=(covered * pl.col("num_steps")).sum() / pl.col("num_steps").sum())
-        .sort("variate")
+    covered = found.with_columns(covered=pl.col("cov80").cast(pl.Float64) * pl.col("num_steps"))
+    by_variate = group_means(covered, ["variate"], ["covered", "num_steps"]).select(
+        "variate", share=pl.col("covered") / pl.col("num_steps")
     )
     if not by_variate.height:
         return ()

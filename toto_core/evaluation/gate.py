@@ -17,6 +17,7 @@ from scipy.stats import skew
 from toto_core.config import RegisterParams
 from toto_core.evaluation import checks, claims, consistency
 from toto_core.evaluation.checks import Comparison, OfVariate, Provenance
+from toto_core.evaluation.grouping import group_means
 from toto_core.evaluation.significance import ewc_dm_test
 from toto_core.evaluation.verdict import BASELINES, FAIL, MODEL, PASS, Check, Verdict, worst
 
@@ -127,9 +128,7 @@ def compare(
     margin_test = ewc_dm_test((1 - params.margin) * base - model, h=overlap, alternative="greater")
     bound = ewc_dm_test(d, h=overlap, alternative="greater").lower_bound()
     segments = np.array_split(np.arange(len(d)), NUM_FOLDS)
-    series = panel.group_by("item_id", "variate", maintain_order=True).agg(
-        pl.col(MODEL, baseline).mean()
-    )
+    series = group_means(panel, ["item_id", "variate"], [MODEL, baseline])
     return Comparison(
         margin_test=margin_test,
         level=params.alpha / attempt / (2 if halved else 1),
@@ -152,9 +151,7 @@ def compare(
 
 def by_origin(panel: pl.DataFrame, forecaster: str) -> Float64[np.ndarray, " N"]:
     """Return the mean loss over the series at each origin, in the order of the origins."""
-    means = panel.sort(CELL).group_by("origin", maintain_order=True)
-    losses = means.agg(pl.col(forecaster).cast(pl.Float64).mean()).sort("origin")
-    return losses[forecaster].to_numpy()
+    return group_means(panel.sort(CELL), ["origin"], [forecaster])[forecaster].to_numpy()
 
 
 def skill(model: float, baseline: float) -> float:
@@ -192,13 +189,11 @@ def _of_variate(name: str, panel: pl.DataFrame, baseline: str, overlap: int) -> 
 
 
 def _worst_group(panel: pl.DataFrame, baseline: str) -> tuple[str, float] | None:
-    sums = panel.group_by("group", maintain_order=True).agg(
-        pl.col("item_id").n_unique().alias("num_items"),
-        pl.col(MODEL, baseline).cast(pl.Float64).sum(),
-    )
+    sizes = panel.group_by("group").agg(num_items=pl.col("item_id").n_unique())
+    means = group_means(panel, ["group"], [MODEL, baseline]).join(sizes, on="group")
     skills = [
         (skill(row[MODEL], row[baseline]), row["group"])
-        for row in sums.filter(pl.col("num_items") > 1).to_dicts()
+        for row in means.filter(pl.col("num_items") > 1).to_dicts()
     ]
     if not skills:
         return None

@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from toto_core.evaluation.gate import CELL, side_by_side, skill
+from toto_core.evaluation.grouping import group_means
 from toto_core.evaluation.verdict import BASELINES, MODEL, TITLES, Verdict, p_value_text, percent
 from toto_core.registry.fingerprint import combined
 
@@ -96,17 +97,17 @@ def model_card(verdict: Verdict, evidence: Evidence, losses: pl.DataFrame) -> di
 def worst_series(losses: pl.DataFrame) -> list[dict[str, Any]]:
     """Return the series with the lowest skill against no change, the lowest first."""
     rows = losses.filter(pl.col("source") == "candidate")
-    panel = (
-        side_by_side(rows, index=(*CELL, "held_out"), forecasters=(MODEL, "naive"))
-        .group_by("item_id", "variate", "held_out", maintain_order=True)
-        .agg(pl.col(MODEL, "naive").mean(), pl.len().alias("num_origins"))
+    panel = group_means(
+        side_by_side(rows, index=(*CELL, "held_out"), forecasters=(MODEL, "naive")),
+        ["item_id", "variate", "held_out"],
+        [MODEL, "naive"],
     )
     rows = [
         {
             "item_id": row["item_id"],
             "variate": row["variate"],
             "held_out": row["held_out"],
-            "num_origins": row["num_origins"],
+            "num_origins": row["num_rows"],
             "sql": row[MODEL],
             "skill": skill(row[MODEL], row["naive"]),
         }

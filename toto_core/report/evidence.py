@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from toto_core.evaluation.gate import side_by_side, skill
+from toto_core.evaluation.grouping import group_means
 from toto_core.evaluation.verdict import MODEL
 from toto_core.report.fans import Fan, fan_rows
 from toto_core.report.figures import calibration, horizon, loss_curve, periods
@@ -118,17 +119,11 @@ def _series(losses: pl.DataFrame) -> list[dict[str, Any]]:
     keys = ["item_id", "variate", "held_out"]
     of_candidate = losses.filter(pl.col("source") == "candidate")
     means = side_by_side(
-        of_candidate.group_by([*keys, "forecaster"], maintain_order=True).agg(
-            pl.col("sql").cast(pl.Float64).mean()
-        ),
+        group_means(of_candidate, [*keys, "forecaster"], ["sql"]),
         index=keys,
         forecasters=(MODEL, "naive", "seasonal_naive"),
     )
-    covered = (
-        of_candidate.filter(pl.col("forecaster") == MODEL)
-        .group_by(keys, maintain_order=True)
-        .agg(pl.col("cov80").cast(pl.Float64).mean())
-    )
+    covered = group_means(of_candidate.filter(pl.col("forecaster") == MODEL), keys, ["cov80"])
     rows = []
     for row in means.join(covered, on=keys).sort(keys).to_dicts():
         model, naive = number(row.get(MODEL)), number(row.get("naive"))
