@@ -120,7 +120,7 @@ def _artifacts(label: str, summary: Summary) -> list[Callable[[], object]]:
 
     actions: list[Callable[[], object]] = []
     if summary.metrics:
-        rows = [{"metric": key, "value": value} for key, value in summary.metrics.items()]
+        rows = [{"metric": key, "value": shown(value)} for key, value in summary.metrics.items()]
         actions.append(
             lambda: artifacts.create_table_artifact(
                 rows, key=artifact_key(label, "metrics"), description=summary.text
@@ -129,7 +129,8 @@ def _artifacts(label: str, summary: Summary) -> list[Callable[[], object]]:
     for key, table in summary.tables.items():
         actions.append(
             lambda key=key, table=table: artifacts.create_table_artifact(
-                [dict(row) for row in table], key=artifact_key(label, key)
+                [{name: shown(value) for name, value in row.items()} for row in table],
+                key=artifact_key(label, key),
             )
         )
     for key, text in summary.markdown.items():
@@ -151,6 +152,11 @@ def publish_report(report: Path) -> None:
     artifacts.create_markdown_artifact(
         f"[{path.as_uri()}]({path.as_uri()})\n\nOpen `{path}` in a browser.", key="report"
     )
+
+
+def shown(value: object) -> object:
+    """Return what a table of the UI shows: numbers with four digits that count."""
+    return float(f"{value:.4g}") if isinstance(value, float) and abs(value) < 1e4 else value
 
 
 def artifact_key(label: str, key: str) -> str:
