@@ -19,7 +19,7 @@ from toto_core.config import load_params
 from toto_core.data.corpus import TARGET, Corpus, Entry, write_corpus
 from toto_core.data.windows import TrainingWindows
 from toto_core.model import SIZES, Toto2, for_context
-from toto_core.optim.groups import parameter_rates, rate_table
+from toto_core.optim.groups import parameter_rates
 from toto_core.training.device import choose_device
 from toto_core.training.loop import draw
 from toto_core.training.settings import TrainSettings
@@ -35,7 +35,8 @@ def main() -> None:
     """Print one row for each size and dtype."""
     arguments = parse()
     if arguments.rates:
-        print(rate_table(parameter_rates(Toto2(SIZES[arguments.rates]))))
+        for rate in parameter_rates(Toto2(SIZES[arguments.rates])):
+            print(rate)
         return
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
