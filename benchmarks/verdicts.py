@@ -40,7 +40,7 @@ def main() -> None:
         print(
             f"\nSQL {model['sql']:.3f}, MASE {model['mase']:.3f}, WQL {model['wql']:.3f}; the 80 % "
             f"interval holds {model['coverage80']:.1%} of the truth; {evaluation['num_series']} "
-            f"series judged, {len(evaluation['outside_test_period'])} end before the test."
+            f"series judged, {len(evaluation['outside_test_period'])} are outside the test period."
         )
 
 

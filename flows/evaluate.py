@@ -151,7 +151,7 @@ def _facts(
 def _present(
     facts: pl.DataFrame, root: Path, splits: Splits
 ) -> tuple[pl.DataFrame, list[dict[str, object]]]:
-    """Part the series that have a value in the test period from those that ended before it."""
+    """Part the series that have a value in the test period from those that have none."""
     present = (
         pl.scan_parquet(tables.shard_paths(root / paths.VALID))
         .filter(

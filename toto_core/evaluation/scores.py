@@ -130,7 +130,7 @@ def evaluation_report(
         facts: columns item_id, variate, held_out and scale, of the series that are not excluded.
         exclusions: item_id, variate, held_out and reason of each series that was left out.
         outside: item_id, variate and held_out of each series without a value in the test
-            period; it had its part in training and leaves no gap in the judgement.
+            period; it may have its part in training, and leaves no gap in the judgement.
         seasonality: steps of the season, for each frequency.
     """
     blocks = blocks_of(losses)

@@ -208,7 +208,7 @@ def data_section(metrics: Mapping[str, Json], splits: Json, card: Json) -> str:
         ("moments judged", count_text(len(splits.get("test_origins") or ()))),
         ("groups held out", count_text(len(splits.get("held_out_groups") or ()))),
         (
-            "series that end before the test",
+            "series outside the test period",
             count_text(len(evaluate.get("outside_test_period") or ())),
         ),
         ("missing points", count_text(validate.get("missing"))),
