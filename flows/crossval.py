@@ -16,14 +16,13 @@ from flows.fitting import fit
 from flows.stage import Summary, run_stage
 from toto_core.config import Params
 from toto_core.data.corpus import fold_cutoff
+from toto_core.data.shards import write_table
 from toto_core.data.splits import Fold, Splits
 from toto_core.data.tables import read_items
 from toto_core.errors import ConfigError
 from toto_core.evaluation.backtest import backtest
 from toto_core.files import write_json, writing
 from toto_core.inference import Forecaster
-
-_ROWS_OF_A_GROUP = 1 << 17
 
 
 def run(params: Params, root: Path, *, fold: int) -> Summary:
@@ -56,9 +55,7 @@ def run(params: Params, root: Path, *, fold: int) -> Summary:
         seasonality=params.evaluate.seasonality,
     )
     with writing(root / paths.FORECASTS / f"fold-{fold}.parquet") as path:
-        forecasts.write_parquet(
-            path, compression="zstd", statistics=True, row_group_size=_ROWS_OF_A_GROUP
-        )
+        write_table(path, forecasts)
     curve = [point.loss for point in fitted.state.curve]
     metrics = {
         "origins": len(segment.origins),

@@ -13,6 +13,7 @@ from flows import paths
 from flows.stage import Summary, run_stage
 from toto_core.config import EvaluateParams, Params
 from toto_core.data import tables
+from toto_core.data.shards import write_table
 from toto_core.data.splits import Splits, to_us
 from toto_core.errors import DataError
 from toto_core.evaluation.backtest import FORECASTERS, Predict, backtest, season_of
@@ -31,8 +32,6 @@ from toto_core.evaluation.scores import (
     item_scores,
 )
 from toto_core.files import whole_parquet, write_json, writing
-
-ROW_GROUP_SIZE = 262_144
 
 
 def run(params: Params, root: Path) -> Summary:
@@ -214,9 +213,7 @@ def _write(
         (root / paths.LOSSES, losses),
     ):
         with writing(path) as temporary:
-            table.write_parquet(
-                temporary, compression="zstd", statistics=True, row_group_size=ROW_GROUP_SIZE
-            )
+            write_table(temporary, table)
     seen = facts.filter(~pl.col("held_out"))
     shown = forecasts.join(seen, on=SERIES_KEYS, how="semi", maintain_order="left")
     for name, table in {

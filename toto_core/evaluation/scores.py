@@ -17,6 +17,7 @@ from jaxtyping import Float, Float64
 from toto_core.errors import DataError
 from toto_core.evaluation.baselines import BASELINES, NAIVE
 from toto_core.evaluation.calibration import calibration_scores, coverage_table
+from toto_core.evaluation.grouping import group_means
 from toto_core.evaluation.headline import caveat, headline
 from toto_core.evaluation.metrics import MODEL, ORIGIN_KEYS, SERIES_KEYS, pooled_scores
 from toto_core.evaluation.significance import dm_test, ewc_dm_test
@@ -52,8 +53,7 @@ def compare(losses: pl.DataFrame, baseline: str, *, overlap: int) -> Comparison:
             f"evaluate: model and {baseline} were judged on {model.height} and {base.height} pairs "
             "of series and origin, the same ones are needed; run dvc repro evaluate"
         )
-    _, model_N = loss_by_origin(model)
-    _, base_N = loss_by_origin(base)
+    model_N, base_N = loss_by_origin(model), loss_by_origin(base)
     mean_model, mean_base = (float(x.mean()) if len(x) else math.nan for x in (model_N, base_N))
     return {
         "skill": _skill(mean_model, mean_base),
@@ -63,13 +63,9 @@ def compare(losses: pl.DataFrame, baseline: str, *, overlap: int) -> Comparison:
     }
 
 
-def loss_by_origin(rows: pl.DataFrame) -> tuple[np.ndarray, Float64[np.ndarray, " N"]]:
-    """Return the origins (microseconds) and the mean scaled quantile loss over series at each."""
-    origins, index = np.unique(rows["origin"].to_physical().to_numpy(), return_inverse=True)
-    if not len(origins):
-        return origins, np.zeros(0)
-    sums = np.bincount(index, weights=rows["sql"].to_numpy())
-    return origins, sums / np.bincount(index)
+def loss_by_origin(rows: pl.DataFrame) -> Float64[np.ndarray, " N"]:
+    """Return the mean scaled quantile loss over the series at each origin, in their order."""
+    return group_means(rows, ["origin"], ["sql"])["sql"].to_numpy()
 
 
 def _skill(model: float, baseline: float) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from toto_core.evaluation.checks import number
 from toto_core.evaluation.gate import side_by_side, skill
 from toto_core.evaluation.grouping import group_means
 from toto_core.evaluation.verdict import MODEL
@@ -17,7 +18,6 @@ from toto_core.report.markup import (
     count_text,
     freq_text,
     legend,
-    number,
     percent_text,
     section,
     table,

@@ -7,9 +7,10 @@ from html import escape
 import numpy as np
 import polars as pl
 
+from toto_core.evaluation.checks import number
 from toto_core.evaluation.verdict import BASELINES, MODEL, TITLES
 from toto_core.report.charts import DAY_US, Chart, padded, time_label, value_ticks
-from toto_core.report.markup import Json, figure, legend, number, percent_text, time_text
+from toto_core.report.markup import Json, figure, legend, percent_text, time_text
 
 HEIGHT = 220
 MONTHS_US = 200 * DAY_US

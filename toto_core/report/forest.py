@@ -4,9 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from toto_core.evaluation.checks import number
 from toto_core.evaluation.verdict import BASELINES, TITLES, p_value_text
 from toto_core.report.charts import value_ticks
-from toto_core.report.markup import PERCENT, Json, minus, number, percent_text, table
+from toto_core.report.markup import PERCENT, Json, minus, percent_text, table
 
 NUM_VARIATES = 8  # drawn at most
 LOWEST = -10.0  # eleven times the baseline's loss; what is worse is an arrow at the edge

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from toto_core.evaluation.checks import number
+
 UNITS = {
     "s": "second",
     "min": "minute",
@@ -22,11 +24,6 @@ MINUS = "\N{MINUS SIGN}"
 NARROW_COLUMNS = 3  # up to this many a table need not span the page
 NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
 PERCENT = f"{NARROW_SPACE}%"
-
-
-def number(value: object) -> float:
-    """Return a number as it stands in JSON; anything else is NaN."""
-    return float(value) if isinstance(value, int | float) else math.nan
 
 
 def prose(text: str) -> str:

@@ -5,10 +5,11 @@ from html import escape
 
 import polars as pl
 
+from toto_core.evaluation.checks import number
 from toto_core.evaluation.headline import lost_variates
 from toto_core.evaluation.verdict import FAIL, INCONCLUSIVE, MODEL, PASS, TITLES
 from toto_core.report.forest import forest, skill_table, variate_table, worst_first
-from toto_core.report.markup import Json, count_text, number, percent_text, prose, section
+from toto_core.report.markup import Json, count_text, percent_text, prose, section
 
 BADGES = {PASS: ("pass", "\N{CHECK MARK}"), FAIL: ("fail", "\N{MULTIPLICATION X}")}
 UNSURE = ("unsure", "?")
