@@ -196,13 +196,22 @@ def reproduce(root: Path, name: str, environ: Mapping[str, str]) -> Outcome:
 def _wordless(name: str, code: int, said: str) -> str:
     """Return one line for a stage that has failed without one, from what DVC has said of it."""
     text = " ".join(said.replace("ERROR: ", "").split())
-    killed = re.search(r"exited with -(\d+)$", text)
+    code_said = re.search(r"exited with (-?\d+)$", text)
+    killed = code_said and _signal(int(code_said[1]))
     if killed:
         return (
-            f"{name}: ended by {signal.Signals(int(killed[1])).name} from outside, free memory is "
+            f"{name}: ended by {killed.name} from outside, free memory is "
             "needed if the system sent it; run again, and it goes on from here"
         )
     return f"{name}: {text or f'ended with exit code {code}'}; mend what it names and run again"
+
+
+def _signal(code: int) -> signal.Signals | None:
+    """Return the signal that an exit code tells of: -n from a child, 128 + n from its shell."""
+    try:
+        return signal.Signals(-code if code < 0 else code - 128)
+    except ValueError:
+        return None
 
 
 def _dvc(*arguments: str) -> list[str]:
