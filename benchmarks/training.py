@@ -40,8 +40,8 @@ def main() -> None:
         return
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    settings = TrainSettings(
-        **load_params(Path("params.yaml")).train.model_dump()
+    settings = TrainSettings.from_mapping(
+        load_params(Path("params.yaml")).train.model_dump()
         | {"batch_size": arguments.batch, "num_variates": arguments.num_variates}
     )
     print(f"torch {torch.__version__}, {choose_device()}, {torch.get_num_threads()} threads, ms")

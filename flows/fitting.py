@@ -4,7 +4,6 @@ The state that a killed run goes on from lies in runs/<key>/, where the key is t
 that decides the result, this code included: the same key resumes, another one starts afresh.
 """
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,7 +68,7 @@ def fit(
         TrainingError, StoppedError, CheckpointError: see ``training.loop.train``.
     """
     config = model_config(params.model)
-    settings = dataclasses.replace(TrainSettings(**params.train.model_dump()), max_steps=max_steps)
+    settings = TrainSettings.from_mapping(params.train.model_dump() | {"max_steps": max_steps})
     corpus, splits = Corpus.open(root / paths.CORPUS), Splits.load(root / paths.SPLITS)
     shape = {
         "context_length": params.model.context_length,

@@ -47,8 +47,9 @@ class Section(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _yes_is_no_number(cls, value: object) -> object:
-        if isinstance(value, bool):  # no parameter is one, and pydantic would read it as 0 or 1
+    def _yes_is_no_number(cls, value: object, info: Any) -> object:  # noqa: ANN401
+        wanted = cls.model_fields[info.field_name or ""].annotation
+        if isinstance(value, bool) and wanted is not bool:  # pydantic would read it as 0 or 1
             raise ValueError("a value of another type is needed; change it")
         return value
 
@@ -146,30 +147,59 @@ class AugmentParams(Section):
 
 
 class ModelParams(Section):
-    """The network's size and what it sees."""
+    """The network's size, what it sees and what it says."""
 
     size: str
     context_length: Annotated[int, Field(ge=2 * PATCH_SIZE, multiple_of=PATCH_SIZE)]
+    head: Literal["quantiles", "student_t"]
+    quantile_levels: tuple[Annotated[float, Field(gt=0, lt=1)], ...]
+    num_components: PositiveInt
+
+
+class FinetuneParams(Section):
+    """Which parameters of ``train.init`` learn."""
+
+    method: Literal["full", "last_layers", "lora"]
+    num_layers: PositiveInt
+    rank: PositiveInt
+    alpha: PositiveFloat
+
+
+class NorMuonParams(Section):
+    """The optimiser of the matrices of the stack."""
+
+    lr: PositiveFloat
+    momentum: OpenShare
+    beta2: OpenShare
+    weight_decay: NonNegativeFloat
 
 
 class TrainParams(Section):
-    """Optimisation, masking, on-the-fly augmentation, validation and checkpoints."""
+    """Optimisation, masking, on-the-fly augmentation, validation, checkpoints and machinery."""
 
+    init: str | None
+    finetune: FinetuneParams
     max_steps: PositiveInt
+    max_minutes: PositiveFloat | None
     batch_size: PositiveInt
     num_variates: PositiveInt
     accumulation: PositiveInt
+    optimizer: Literal["adamw", "normuon"]
+    normuon: NorMuonParams
     lr: PositiveFloat
     beta1: OpenShare
     beta2: OpenShare
     eps: PositiveFloat
     weight_decay: NonNegativeFloat
+    schedule: Literal["wsd", "cosine"]
     warmup_share: Share
     decay_share: Share
     max_grad_norm: PositiveFloat
     loss_scale: PositiveFloat
+    huber_share: Share
+    huber_delta: PositiveFloat
+    nll_share: Share
     ema_decay: OpenShare
-    precision: Literal["auto", "float32", "bfloat16"]
     max_span: PositiveInt
     max_mask_rate: Share
     noise_std: NonNegativeFloat
@@ -179,6 +209,14 @@ class TrainParams(Section):
     patience: PositiveInt
     keep_best: PositiveInt
     checkpoint_interval_s: NonNegativeFloat
+    device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["auto", "float32", "bfloat16"]
+    compile: Literal["none", "default", "max-autotune"]
+    cuda_graphs: bool
+    activation_checkpointing: bool
+    processes: PositiveInt
+    parallel: Literal["ddp", "fsdp2"]
+    data_workers: NonNegativeInt
 
 
 class CrossvalParams(Section):
