@@ -161,7 +161,7 @@ def one_step(
             parameters, norm=gradient_norm(parameters), max_norm=settings.max_grad_norm
         ),
     )
-    timed("optimiser", lambda: (state.optimiser.step(), state.optimiser.zero_grad()))
+    timed("optimiser", lambda: [(o.step(), o.zero_grad()) for o in state.optimisers])
     timed("average", lambda: state.average.update(step))
 
 

@@ -83,9 +83,10 @@ def train(
             refuse_non_finite(model, micro_batches, step=step, loss=loss, norm=norm)
             clip_gradients(parameters, norm=norm, max_norm=settings.max_grad_norm)
             lr_factor = learning_rate_factor(step, settings)
-            set_lr(state.optimiser, lr_factor)
-            state.optimiser.step()
-            state.optimiser.zero_grad()
+            for optimiser in state.optimisers:
+                set_lr(optimiser, lr_factor)
+                optimiser.step()
+                optimiser.zero_grad()
             state.average.update(step)
             points = sum(int(m.target_mask.sum()) for m in micro_batches)
             state.finish_step(loss, points=points)

@@ -1,14 +1,14 @@
 """All that a training run needs to go on, as one object; what is not in it is not needed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
+from toto_core.optim.build import build_optimisers
 from toto_core.optim.ema import WeightAverage
-from toto_core.optim.groups import build_adamw
 from toto_core.training.checkpoint import CheckpointStore, Snapshot
 from toto_core.training.settings import TrainSettings
 
@@ -50,7 +50,7 @@ class TrainState:
 
     model: nn.Module
     average: WeightAverage
-    optimiser: torch.optim.AdamW
+    optimisers: tuple[Optimizer, ...]
     settings: TrainSettings
     step: int = 0
     points: int = 0
@@ -62,15 +62,8 @@ class TrainState:
     @classmethod
     def start(cls, model: nn.Module, settings: TrainSettings) -> "TrainState":
         """Begin a run with the weights of ``model``, which is trained in place."""
-        optimiser = build_adamw(
-            model,
-            lr=settings.lr,
-            betas=(settings.beta1, settings.beta2),
-            eps=settings.eps,
-            weight_decay=settings.weight_decay,
-        )
         average = WeightAverage(model, decay=settings.ema_decay)
-        return cls(model, average, optimiser, settings)
+        return cls(model, average, build_optimisers(model, settings), settings)
 
     def finish_step(self, loss: float, *, points: int) -> None:
         """Count a step and note its loss."""
@@ -102,8 +95,8 @@ class TrainState:
         """Take the whole state, as a checkpoint holds it."""
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"average.{k}": v for k, v in self.average.model.state_dict().items()}
-        for name, parameter in self.model.named_parameters():
-            for key, value in self.optimiser.state[parameter].items():
+        for optimiser, name, parameter in self._moved():
+            for key, value in optimiser.state[parameter].items():
                 tensors[f"optimiser.{key}.{name}"] = value
         values = {
             "points": self.points,
@@ -118,13 +111,16 @@ class TrainState:
         """Go back to a snapshot of a run with the same model and settings."""
         self.model.load_state_dict(_under("model.", snapshot.tensors))
         self.average.model.load_state_dict(_under("average.", snapshot.tensors))
-        for key in ("step", "exp_avg", "exp_avg_sq"):
-            moments = _under(f"optimiser.{key}.", snapshot.tensors)
-            for name, parameter in self.model.named_parameters():
-                # One that never had a gradient has no moments: a lone variate's query gain.
-                if name in moments:
-                    moment = moments[name].to(parameter.device, copy=True)
-                    self.optimiser.state[parameter][key] = moment
+        states: dict[str, dict[str, Tensor]] = {}
+        for full, tensor in _under("optimiser.", snapshot.tensors).items():
+            key, _, name = full.partition(".")
+            states.setdefault(key, {})[name] = tensor
+        for optimiser, name, parameter in self._moved():
+            # One that never had a gradient has no state: a lone variate's query gain.
+            for key, tensors in states.items():
+                if name in tensors:
+                    value = tensors[name].to(parameter.device, copy=True)
+                    optimiser.state[parameter][key] = value
         values: Mapping[str, Any] = snapshot.values
         self.step = snapshot.step
         self.points = values["points"]
@@ -132,6 +128,14 @@ class TrainState:
         self.kept = [Kept(**kept) for kept in values["kept"]]
         self.curve = [CurvePoint(**point) for point in values["curve"]]
         self.recent = list(values["recent"])
+
+    def _moved(self) -> Iterator[tuple[Optimizer, str, nn.Parameter]]:
+        """Each parameter that an optimiser moves, with that optimiser and its name."""
+        names = {parameter: name for name, parameter in self.model.named_parameters()}
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                for parameter in group["params"]:
+                    yield optimiser, names[parameter], parameter
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
