@@ -153,7 +153,7 @@ def one_step(
         lambda: training_micro_batch(batch, settings, patch_size=32, seed=(0, step), device=device),
     )
     total_weight = float(micro_batch.weight.sum())
-    loss = timed("forward", lambda: loss_sum(state.model, micro_batch) / total_weight)
+    loss = timed("forward", lambda: loss_sum(state.model, micro_batch, settings) / total_weight)
     timed("backward", (loss * settings.loss_scale).backward)
     timed(
         "clip",

@@ -77,7 +77,7 @@ def test_steps_are_those_written_out_by_hand(tmp_path):
         part = training_micro_batch(
             TinyWindows().batch(step), settings, patch_size=4, seed=(0, step), device=CPU
         )
-        loss = loss_sum(model, part) / part.weight.sum()
+        loss = loss_sum(model, part, settings) / part.weight.sum()
         losses.append(loss.item())
         parameters = dict(model.named_parameters())
         grads = torch.autograd.grad(1000.0 * loss, list(parameters.values()))
@@ -98,7 +98,7 @@ def test_steps_are_those_written_out_by_hand(tmp_path):
                 followed.copy_(lag * followed + (1 - lag) * parameter)
         if step in (3, 7):
             parts = [validation_micro_batch(b, patch_size=4, device=CPU) for b in VALIDATION]
-            val_losses.append(mean_loss(average, parts))
+            val_losses.append(mean_loss(average, parts, settings))
 
     records = []
     state, _ = run(tmp_path, log=records.append, max_steps=8, validate_every=4, max_grad_norm=75.0)

@@ -22,6 +22,7 @@ from toto_core.training.step import (
 )
 
 CPU = torch.device("cpu")
+SETTINGS = make_settings()
 
 
 def micro_batch(batch=None, **changes):
@@ -44,7 +45,8 @@ def split(whole, size):
 
 def gradients(micro_batches, *, loss_scale=1000.0):
     model = TinyModel()
-    loss = accumulate_gradients(model, micro_batches, loss_scale=loss_scale)
+    settings = make_settings(loss_scale=loss_scale)
+    loss = accumulate_gradients(model, micro_batches, settings)
     return loss, [p.grad for p in model.parameters()]
 
 
@@ -76,7 +78,7 @@ def test_masked_values_reach_the_loss_but_not_the_model():
     model = TinyModel()
     masked = ~hidden.cpm_mask
     changed = dataclasses.replace(hidden, target=hidden.target.masked_fill(masked, 1e3))
-    assert mean_loss(model, [changed]) > mean_loss(model, [hidden])
+    assert mean_loss(model, [changed], SETTINGS) > mean_loss(model, [hidden], SETTINGS)
     outputs = [model(m.target, m.target_mask, m.cpm_mask, m.series_ids) for m in (hidden, changed)]
     assert torch.equal(outputs[0].quantiles, outputs[1].quantiles)
 
@@ -113,8 +115,8 @@ def test_validation_loss_is_the_mean_over_all_batches():
     ]
     model = TinyModel()
     counts = [float(part.weight.sum()) for part in parts]
-    means = [mean_loss(model, [part]) for part in parts]
-    assert mean_loss(model, parts) == pytest.approx(np.average(means, weights=counts))
+    means = [mean_loss(model, [part], SETTINGS) for part in parts]
+    assert mean_loss(model, parts, SETTINGS) == pytest.approx(np.average(means, weights=counts))
 
 
 def test_step_without_any_observed_target_has_loss_zero():
@@ -144,18 +146,18 @@ def test_infinite_value_is_refused_with_step_loss_and_item():
     batch.target[2, 0, 9] = np.inf
     batch.target_mask[2, 0, 9] = True
     model, parts = TinyModel(), [micro_batch(batch)]
-    loss = accumulate_gradients(model, parts, loss_scale=1000.0)
+    loss = accumulate_gradients(model, parts, SETTINGS)
     with pytest.raises(
         TrainingError,
         match=r"^train: step 17: loss = nan, a finite number is needed; look at the items "
         r"item-7-2, or lower train.lr$",
     ):
-        refuse_non_finite(model, parts, step=17, loss=loss, norm=1.0)
+        refuse_non_finite(model, parts, SETTINGS, step=17, loss=loss, norm=1.0)
 
 
 def test_infinite_gradient_is_refused_by_its_own_name():
     with pytest.raises(TrainingError, match=r"step 3: gradient norm = inf, .*; lower train.lr$"):
-        refuse_non_finite(TinyModel(), [micro_batch()], step=3, loss=0.5, norm=math.inf)
+        refuse_non_finite(TinyModel(), [micro_batch()], SETTINGS, step=3, loss=0.5, norm=math.inf)
 
 
 def test_many_faulty_items_are_counted():
@@ -163,11 +165,13 @@ def test_many_faulty_items_are_counted():
     batch.target[:, 0, 9] = np.nan
     batch.target_mask[:, 0, 9] = True
     with pytest.raises(TrainingError, match=r"item-7-0, item-7-1, item-7-10, .* and 8 more, or"):
-        refuse_non_finite(TinyModel(), [micro_batch(batch)], step=0, loss=math.nan, norm=1.0)
+        refuse_non_finite(
+            TinyModel(), [micro_batch(batch)], SETTINGS, step=0, loss=math.nan, norm=1.0
+        )
 
 
 def test_finite_step_is_accepted():
-    refuse_non_finite(TinyModel(), [micro_batch()], step=0, loss=0.5, norm=1.0)
+    refuse_non_finite(TinyModel(), [micro_batch()], SETTINGS, step=0, loss=0.5, norm=1.0)
 
 
 def test_infinite_validation_loss_is_refused():
@@ -176,7 +180,7 @@ def test_infinite_validation_loss_is_refused():
     batch.target_mask[0, 0, 0] = True
     part = validation_micro_batch(batch, patch_size=PATCH_SIZE, device=CPU)
     with pytest.raises(TrainingError, match=r"validation loss = nan, a finite number is needed"):
-        mean_loss(TinyModel(), [part])
+        mean_loss(TinyModel(), [part], SETTINGS)
 
 
 def test_batch_that_does_not_fit_is_one_line():

@@ -2,22 +2,16 @@
 
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
+from toto_core.model import Output
 from toto_core.training.settings import TrainSettings
 
 PATCH_SIZE = 4
 NUM_LEVELS = 9
-
-
-class TinyOutput(NamedTuple):
-    quantiles: torch.Tensor
-    loc: torch.Tensor
-    scale: torch.Tensor
 
 
 class TinyModel(nn.Module):
@@ -50,7 +44,7 @@ class TinyModel(nn.Module):
         )
         out = token @ self.weight.T + self.bias
         quantiles = out.unflatten(-1, (PATCH_SIZE, NUM_LEVELS)).permute(4, 0, 1, 2, 3)
-        return TinyOutput(quantiles, loc, scale)
+        return Output(quantiles, loc, scale)
 
 
 @dataclass(frozen=True)

@@ -78,9 +78,9 @@ def train(
             if checks and state.stale >= settings.patience:
                 break
             micro_batches = draw(windows, model, settings, step=step, seed=seed, device=device)
-            loss = accumulate_gradients(model, micro_batches, loss_scale=settings.loss_scale)
+            loss = accumulate_gradients(model, micro_batches, settings)
             norm = gradient_norm(parameters)
-            refuse_non_finite(model, micro_batches, step=step, loss=loss, norm=norm)
+            refuse_non_finite(model, micro_batches, settings, step=step, loss=loss, norm=norm)
             clip_gradients(parameters, norm=norm, max_norm=settings.max_grad_norm)
             lr_factor = learning_rate_factor(step, settings)
             for optimiser in state.optimisers:
@@ -92,7 +92,7 @@ def train(
             state.finish_step(loss, points=points)
             record = {"step": state.step, "loss": loss, "lr": settings.lr * lr_factor}
             if checks and is_validated(state.step, settings):
-                record["val_loss"] = mean_loss(state.average.model, checks)
+                record["val_loss"] = mean_loss(state.average.model, checks, settings)
                 state.judge(record["val_loss"], store)
             log(record | {"grad_norm": norm, "points": points})
             if pending.error or store.due():

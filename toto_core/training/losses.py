@@ -15,7 +15,21 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from toto_core.model import Output
 from toto_core.model.sizes import QUANTILE_LEVELS
+from toto_core.training.settings import TrainSettings
+
+
+def objective_sum(
+    output: Output,
+    target_BVT: Float[Tensor, "B V T"],
+    weight_BVPL: Float[Tensor, "B V predicted L"],
+    settings: TrainSettings,
+) -> Float[Tensor, ""]:
+    """Sum the loss of what the network says of a micro-batch over its weighted targets."""
+    quantiles = output.quantiles[..., :-1, :]
+    targets = anchored_targets(target_BVT, output.loc, output.scale, patch_size=quantiles.shape[-1])
+    return pinball_sum(quantiles, targets, weight_BVPL)
 
 
 def anchored_targets(

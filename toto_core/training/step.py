@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from toto_core.errors import TrainingError
-from toto_core.training.losses import anchored_targets, pinball_sum, target_weights
+from toto_core.training.losses import objective_sum, target_weights
 from toto_core.training.masking import visible_patches
 from toto_core.training.settings import TrainSettings
 
@@ -141,24 +141,20 @@ def _micro_batch(
     )
 
 
-def loss_sum(model: nn.Module, micro_batch: MicroBatch) -> Float[Tensor, ""]:
-    """Sum the pinball loss of a micro-batch over its weighted targets."""
+def loss_sum(
+    model: nn.Module, micro_batch: MicroBatch, settings: TrainSettings
+) -> Float[Tensor, ""]:
+    """Sum the loss of a micro-batch over its weighted targets."""
     output = model(
         micro_batch.target, micro_batch.target_mask, micro_batch.cpm_mask, micro_batch.series_ids
     )
-    targets = anchored_targets(
-        micro_batch.target,
-        output.loc,
-        output.scale,
-        patch_size=output.quantiles.shape[-1],
-    )
-    return pinball_sum(output.quantiles[..., :-1, :], targets, micro_batch.weight)
+    return objective_sum(output, micro_batch.target, micro_batch.weight, settings)
 
 
 def accumulate_gradients(
-    model: nn.Module, micro_batches: Sequence[MicroBatch], *, loss_scale: float
+    model: nn.Module, micro_batches: Sequence[MicroBatch], settings: TrainSettings
 ) -> float:
-    """Add the gradients of the mean loss over all micro-batches, times ``loss_scale``.
+    """Add the gradients of the mean loss over all micro-batches, times its ``loss_scale``.
 
     The mean is over the weighted targets of all micro-batches together, so that their number
     does not matter.
@@ -169,20 +165,22 @@ def accumulate_gradients(
     total_weight = _total_weight(micro_batches)
     loss = 0.0
     for micro_batch in micro_batches:
-        part = loss_sum(model, micro_batch) / total_weight
-        (part * loss_scale).backward()
+        part = loss_sum(model, micro_batch, settings) / total_weight
+        (part * settings.loss_scale).backward()
         loss += part.item()
     return loss
 
 
 @torch.no_grad()
-def mean_loss(model: nn.Module, micro_batches: Sequence[MicroBatch]) -> float:
+def mean_loss(
+    model: nn.Module, micro_batches: Sequence[MicroBatch], settings: TrainSettings
+) -> float:
     """Mean loss over the weighted targets of all micro-batches, without gradients.
 
     Raises:
         TrainingError: if it is not finite.
     """
-    total = sum(loss_sum(model, micro_batch).item() for micro_batch in micro_batches)
+    total = sum(loss_sum(model, micro_batch, settings).item() for micro_batch in micro_batches)
     if not math.isfinite(total):
         raise TrainingError(
             f"train: validation loss = {total}, a finite number is needed; lower train.lr"
@@ -202,7 +200,13 @@ def clip_gradients(parameters: Sequence[nn.Parameter], *, norm: float, max_norm:
 
 
 def refuse_non_finite(
-    model: nn.Module, micro_batches: Sequence[MicroBatch], *, step: int, loss: float, norm: float
+    model: nn.Module,
+    micro_batches: Sequence[MicroBatch],
+    settings: TrainSettings,
+    *,
+    step: int,
+    loss: float,
+    norm: float,
 ) -> None:
     """Stop before the optimiser moves if the loss or the gradient is not finite.
 
@@ -213,7 +217,7 @@ def refuse_non_finite(
     if math.isfinite(loss) and math.isfinite(norm):
         return
     name, value = ("gradient norm", norm) if math.isfinite(loss) else ("loss", loss)
-    items = _faulty_items(model, micro_batches)
+    items = _faulty_items(model, micro_batches, settings)
     rest = f" and {len(items) - _NAMED_ITEMS} more" if len(items) > _NAMED_ITEMS else ""
     named = f"look at the items {', '.join(items[:_NAMED_ITEMS])}{rest}, or " if items else ""
     raise TrainingError(
@@ -221,14 +225,16 @@ def refuse_non_finite(
     )
 
 
-def _faulty_items(model: nn.Module, micro_batches: Sequence[MicroBatch]) -> list[str]:
+def _faulty_items(
+    model: nn.Module, micro_batches: Sequence[MicroBatch], settings: TrainSettings
+) -> list[str]:
     """Items of the rows whose loss or gradient, by itself, is not finite, sorted."""
     items: set[str] = set()
     parameters = list(model.parameters())
     for micro_batch in micro_batches:
         for index in range(len(micro_batch.items)):
             model.zero_grad()
-            loss = accumulate_gradients(model, [micro_batch.row(index)], loss_scale=1.0)
+            loss = accumulate_gradients(model, [micro_batch.row(index)], settings)
             if not math.isfinite(loss + gradient_norm(parameters)):
                 items |= set(micro_batch.items[index])
     return sorted(items)
