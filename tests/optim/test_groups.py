@@ -40,6 +40,18 @@ def test_rates_follow_width_and_depth():
     assert rates["output_head.param_projection.proj.linear2.weight"].kind == "readout"
 
 
+def test_rates_count_the_layers_that_do_not_learn_too():
+    model = network(num_layers=4)
+    before = {rate.name: rate for rate in parameter_rates(model)}
+    model.requires_grad_(False)
+    model.transformer.layers[3].requires_grad_(True)
+    rates = parameter_rates(model)
+    assert [rate.name for rate in rates] == [
+        f"transformer.layers.3.out_proj.{part}" for part in ("weight", "bias")
+    ]
+    assert rates == [before[rate.name] for rate in rates]
+
+
 def test_only_matrices_of_the_stack_decay():
     decayed = {rate.name for rate in parameter_rates(network(num_layers=2)) if rate.decayed}
     assert decayed == {f"transformer.layers.{n}.out_proj.weight" for n in range(2)}

@@ -40,9 +40,12 @@ def parameter_rates(model: nn.Module) -> list[ParameterRate]:
     both are multiplied by 1 / sqrt(number of layers). Only the matrices inside the stack decay
     (arXiv 2605.20119 section 2.3: no input or output projection does).
     """
-    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    named = list(model.named_parameters())
+    # Also those that do not learn: the depth is the network's.
     layers = {match[1] for name, _ in named if (match := _IN_STACK.search(name))}
-    return [_rate(name, tuple(p.shape), num_layers=len(layers)) for name, p in named]
+    return [
+        _rate(name, tuple(p.shape), num_layers=len(layers)) for name, p in named if p.requires_grad
+    ]
 
 
 def _rate(name: str, shape: tuple[int, ...], *, num_layers: int) -> ParameterRate:
