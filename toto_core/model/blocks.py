@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from toto_core.model.attention import AxisAttention, Sight
 from toto_core.model.sizes import ModelConfig
@@ -35,6 +36,10 @@ class Layer(nn.Module):
     The forward of a branch carries ``tau / sqrt(1 + tau^2)`` and that of the skip
     ``1 / sqrt(1 + tau^2)``; backward, the same factors stand at the branch's entrance, so that
     the weights inside see gradients of unit scale.
+
+    Attributes:
+        checkpointed: whether training keeps the layer's input alone and computes the rest again
+            on the way back; there is no randomness in it, so the numbers are the same.
     """
 
     attn_tau: Tensor
@@ -44,6 +49,7 @@ class Layer(nn.Module):
         self, config: ModelConfig, *, over_variates: bool, attn_tau: float, mlp_tau: float
     ) -> None:
         super().__init__()
+        self.checkpointed = False
         self.eps = config.norm_eps
         self.attn_skip, attn_mix = _shares(attn_tau)
         self.mlp_skip, mlp_mix = _shares(mlp_tau)
@@ -61,6 +67,13 @@ class Layer(nn.Module):
         self, x: Float[Tensor, "B V P D"], sight: Sight, *, read_from: int = 0
     ) -> Float[Tensor, "B V R D"]:
         """The residual stream after this layer, of the patches from ``read_from`` on."""
+        if self.checkpointed and torch.is_grad_enabled():
+            return checkpoint(  # pyright: ignore[reportReturnType]
+                self._mixed, x, sight, read_from, use_reentrant=False, preserve_rng_state=False
+            )
+        return self._mixed(x, sight, read_from)
+
+    def _mixed(self, x: Tensor, sight: Sight, read_from: int) -> Tensor:
         branch = self.attn(rms_norm(x, self.eps), sight, read_from=read_from)
         x = torch.add(branch, x[:, :, read_from:], alpha=self.attn_skip)
         return torch.add(self.ffn(rms_norm(x, self.eps)), x, alpha=self.mlp_skip)
