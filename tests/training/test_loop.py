@@ -18,7 +18,7 @@ from toto_core.errors import TrainingError
 from toto_core.model import SIZES, Toto2, for_context
 from toto_core.training.checkpoint import CheckpointStore
 from toto_core.training.loop import final_weights, train
-from toto_core.training.signals import StoppedError, TerminatedError, deferred_signals
+from toto_core.training.signals import StoppedError, TerminatedError, deferred_signals, stopped_by
 from toto_core.training.step import (
     loss_sum,
     mean_loss,
@@ -323,7 +323,7 @@ def test_signal_finishes_the_step_saves_and_says_how_to_go_on(tmp_path, number, 
 def test_second_signal_acts_at_once():
     with deferred_signals() as pending:
         signal.raise_signal(signal.SIGINT)
-        assert pending.error is StoppedError
+        assert stopped_by(pending.number) is StoppedError
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
 

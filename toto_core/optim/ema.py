@@ -2,12 +2,14 @@
 
 import copy
 
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 class WeightAverage:
     """A copy of a model whose weights follow the original's with a lag.
+
+    What does not learn is not copied: both models have it in common.
 
     Attributes:
         model: the copy, in evaluation mode and without gradients.
@@ -15,9 +17,9 @@ class WeightAverage:
 
     def __init__(self, model: nn.Module, *, decay: float) -> None:
         self.decay = decay
-        self.model = copy.deepcopy(model).eval().requires_grad_(False)
-        self._averaged: list[Tensor] = list(self.model.parameters())
-        self._followed: list[Tensor] = list(model.parameters())
+        frozen = {id(p): p for p in model.parameters() if not p.requires_grad}
+        self.model = copy.deepcopy(model, frozen).eval().requires_grad_(False)
+        self._followed = model
 
     def update(self, step: int) -> None:
         """Move the average towards the weights after optimiser step ``step``, counted from 0.
@@ -27,4 +29,7 @@ class WeightAverage:
         average for the first few hundred steps. A decay of 0 copies the weights.
         """
         decay = min(self.decay, (1 + step) / (10 + step))
-        get_ema_multi_avg_fn(decay)(self._averaged, self._followed, step)
+        # Asked for anew each time: sharding replaces the parameters of both.
+        pairs = zip(self.model.parameters(), self._followed.parameters(), strict=True)
+        averaged, followed = zip(*((a, f) for a, f in pairs if f.requires_grad), strict=True)
+        get_ema_multi_avg_fn(decay)(list(averaged), list(followed), step)

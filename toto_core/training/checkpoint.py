@@ -2,12 +2,16 @@
 
 A store holds
 
-- ``state-XXXXXXXX/`` (number of finished steps): ``tensors.safetensors`` and ``state.json``, which
-  carries the SHA-256 of the tensors, of the weights that it names and of itself;
+- ``state-XXXXXXXX/`` (number of finished steps): the tensors, in one safetensors file of each
+  process, and ``state.json``, which carries the SHA-256 of these files, of the weights that it
+  names and of itself;
 - ``weights/XXXXXXXX.safetensors``: averaged weights of the best validations.
 
 Both are written under another name, synced and renamed, so a name that exists was complete once;
 the hashes find what the disk did to it since. No pickle: a checkpoint cannot run code.
+
+Several processes call each method together, on one file system; what one of them wrote is read by
+any number of them.
 """
 
 import fcntl
@@ -16,22 +20,32 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+import torch.distributed.checkpoint as dcp
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.distributed.checkpoint.hf_storage import (
+    HuggingFaceStorageReader,
+    HuggingFaceStorageWriter,
+)
 
 from toto_core.errors import CheckpointError
 from toto_core.files import writing
+from toto_core.training.distributed import gathered, rank, told, world_size
 
 _KEPT = 2  # the newest, and one in reserve
 _TENSORS = "tensors.safetensors"
 _STATE = "state.json"
 _LOCK = "lock"
+
+Like = Callable[[str, torch.Size, torch.dtype], Tensor]
 
 
 @dataclass(frozen=True)
@@ -69,6 +83,8 @@ class CheckpointStore:
         Raises:
             CheckpointError: if another process is there already, or the disk refuses.
         """
+        if rank():
+            return  # process 0 stands for all
         with _disk(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
             # Left open: the lock goes with the process, however that ends.
@@ -95,36 +111,42 @@ class CheckpointStore:
         Raises:
             CheckpointError: if the disk refuses; earlier checkpoints are then as they were.
         """
-        with _disk(self.directory), writing(self._state_path(snapshot.step)) as folder:
-            folder.mkdir()
-            save_file(dict(snapshot.tensors), folder / _TENSORS)
+        with _disk(self.directory), _writing_folder(self._state_path(snapshot.step)) as folder:
+            _write_tensors(folder, snapshot.tensors)
             body = {
                 "step": snapshot.step,
-                "tensors": file_hash(folder / _TENSORS),
+                "tensors": _hashes(sorted(folder.iterdir())),
                 "values": snapshot.values,
                 "weights": {str(step): digest for step, digest in snapshot.weights.items()},
             }
-            text = json.dumps({"body": body, "hash": _text_hash(body)})
-            (folder / _STATE).write_text(text, encoding="utf-8")
-        self._prune(snapshot.step)
+            if rank() == 0:
+                text = json.dumps({"body": body, "hash": _text_hash(body)})
+                (folder / _STATE).write_text(text, encoding="utf-8")
+        if rank() == 0:
+            self._prune(snapshot.step)
         self._saved_at = time.monotonic()
 
-    def load(self) -> tuple[Snapshot | None, list[str]]:
-        """Read the newest sound snapshot, if any, and one line for each that was not sound."""
-        faults = []
-        for path in reversed(self._state_paths()):
-            try:
-                return self._read(path), faults
-            except CheckpointError as error:
-                faults.append(str(error))
-        return None, faults
+    def load(self, like: Like | None = None) -> tuple[Snapshot | None, list[str]]:
+        """Read the newest sound snapshot, if any, and one line for each that was not sound.
+
+        Args:
+            like: makes room for a tensor of this name, size and dtype, sharded (DTensor) where
+                this process wants its share only; None: all of it.
+        """
+        path, faults = told(self._newest_sound() if rank() == 0 else (None, []))
+        if path is None:
+            return None, faults
+        body = _read_state(path / _STATE)
+        weights = {int(step): digest for step, digest in body["weights"].items()}
+        return Snapshot(body["step"], _load_tensors(path, like), body["values"], weights), faults
 
     def save_weights(self, step: int, tensors: Mapping[str, Tensor]) -> str:
         """Write the averaged weights after ``step`` steps; return the file's SHA-256."""
         path = self._weights_path(step)
-        with _disk(self.directory), writing(path) as file:
-            save_file(dict(tensors), file)
-        return file_hash(path)
+        if rank() == 0:
+            with _disk(self.directory), writing(path) as file:
+                save_file(dict(tensors), file)
+        return told(file_hash(path) if rank() == 0 else "")
 
     def load_weights(self, step: int) -> dict[str, Tensor]:
         """Read the averaged weights after ``step`` steps."""
@@ -143,13 +165,23 @@ class CheckpointStore:
     def _weights_path(self, step: int) -> Path:
         return self.directory / "weights" / f"{step:08d}.safetensors"
 
-    def _read(self, path: Path) -> Snapshot:
+    def _newest_sound(self) -> tuple[Path | None, list[str]]:
+        faults = []
+        for path in reversed(self._state_paths()):
+            try:
+                self._check(path)
+            except CheckpointError as error:
+                faults.append(str(error))
+            else:
+                return path, faults
+        return None, faults
+
+    def _check(self, path: Path) -> None:
         body = _read_state(path / _STATE)
-        weights = {int(step): digest for step, digest in body["weights"].items()}
-        _check_hash(path / _TENSORS, body["tensors"])
-        for step, digest in weights.items():
-            _check_hash(self._weights_path(step), digest)
-        return Snapshot(body["step"], _read_tensors(path / _TENSORS), body["values"], weights)
+        for name, digest in body["tensors"].items():
+            _check_hash(path / name, digest)
+        for step, digest in body["weights"].items():
+            _check_hash(self._weights_path(int(step)), digest)
 
     def _prune(self, newest: int) -> None:
         paths = self._state_paths()
@@ -225,10 +257,49 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 @contextmanager
+def _writing_folder(path: Path) -> Iterator[Path]:
+    """Yield a folder for all processes to write to, moved to ``path`` once all have."""
+    if rank():
+        yield told(Path())
+    else:
+        with writing(path) as folder:
+            folder.mkdir()
+            yield told(folder)
+    told(None)  # nobody goes on before the folder has its name
+
+
+def _write_tensors(folder: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write each process' shards, and an even share of what all of them have."""
+    if world_size() == 1:
+        save_file(dict(tensors), folder / _TENSORS)
+    else:
+        writer = HuggingFaceStorageWriter(str(folder), save_distributed=True)
+        dcp.save(dict(tensors), storage_writer=writer)
+
+
+def _hashes(paths: list[Path]) -> dict[str, str]:
+    """SHA-256 of each file, by name; the processes share the work."""
+    own = [(path.name, file_hash(path)) for path in paths[rank() :: world_size()]]
+    return dict(sorted(gathered(own)))
+
+
+def _load_tensors(folder: Path, like: Like | None) -> dict[str, Tensor]:
+    reader = HuggingFaceStorageReader(str(folder))
+    stored = reader.read_metadata().state_dict_metadata
+    make = like or (lambda _name, size, dtype: torch.empty(size, dtype=dtype))
+    tensors = {name: make(name, m.size, m.properties.dtype) for name, m in stored.items()}
+    with warnings.catch_warnings():
+        # That a single process reads alone is meant, and that each process asks for its own parts.
+        warnings.simplefilter("ignore")
+        dcp.load(tensors, storage_reader=reader, no_dist=True)
+    return tensors
+
+
+@contextmanager
 def _disk(directory: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, dcp.CheckpointException) as error:
         raise CheckpointError(
             f"{directory}: the checkpoint cannot be written ({error}); make room or give write "
             "permission, then run dvc repro to go on from the one before"

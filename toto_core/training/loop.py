@@ -11,11 +11,20 @@ import torch
 from torch import Tensor, nn
 
 from toto_core.optim.groups import set_lr
-from toto_core.optim.schedule import wsd_factor
+from toto_core.optim.schedule import learning_rate_factor
 from toto_core.training.checkpoint import CheckpointStore
 from toto_core.training.device import deterministic
+from toto_core.training.distributed import (
+    largest,
+    micro_batch_indices,
+    rank,
+    replicated,
+    summed,
+    whole,
+    world_size,
+)
 from toto_core.training.settings import TrainSettings
-from toto_core.training.signals import deferred_signals
+from toto_core.training.signals import deferred_signals, stopped_by
 from toto_core.training.state import TrainState
 from toto_core.training.step import (
     Batch,
@@ -71,14 +80,17 @@ def train(
     """
     store.claim()
     state = resume(TrainState.start(model, settings), store, log)
-    parameters = list(model.parameters())
+    network, parameters = replicated(model, settings), list(model.parameters())
     checks = validation_set(model, validation, device)
     with deterministic(), deferred_signals() as pending, fitting_in_memory(settings, device):
+        if checks and settings.init is not None and not state.kept:
+            # What was given is the first candidate: only what does better replaces it.
+            state.judge(mean_loss(state.average.model, checks, settings), store)
         for step in range(state.step, settings.max_steps):
             if checks and state.stale >= settings.patience:
                 break
             micro_batches = draw(windows, model, settings, step=step, seed=seed, device=device)
-            loss = accumulate_gradients(model, micro_batches, settings)
+            loss = accumulate_gradients(network, micro_batches, settings)
             norm = gradient_norm(parameters)
             refuse_non_finite(model, micro_batches, settings, step=step, loss=loss, norm=norm)
             clip_gradients(parameters, norm=norm, max_norm=settings.max_grad_norm)
@@ -88,17 +100,18 @@ def train(
                 optimiser.step()
                 optimiser.zero_grad()
             state.average.update(step)
-            points = sum(int(m.target_mask.sum()) for m in micro_batches)
+            points = int(summed(sum(int(m.target_mask.sum()) for m in micro_batches)))
             state.finish_step(loss, points=points)
             record = {"step": state.step, "loss": loss, "lr": settings.lr * lr_factor}
             if checks and is_validated(state.step, settings):
                 record["val_loss"] = mean_loss(state.average.model, checks, settings)
                 state.judge(record["val_loss"], store)
             log(record | {"grad_norm": norm, "points": points})
-            if pending.error or store.due():
+            signal_number, is_due = largest(pending.number, store.due())
+            if signal_number or is_due:
                 store.save(state.snapshot())
-            if pending.error:
-                raise pending.error(
+            if signal_number:
+                raise stopped_by(signal_number)(
                     f"train: stopped after step {state.step} of {settings.max_steps}, the state "
                     "is saved; run dvc repro to go on"
                 )
@@ -108,7 +121,7 @@ def train(
 
 def resume(state: TrainState, store: CheckpointStore, log: Log) -> TrainState:
     """Bring ``state`` to the newest sound checkpoint of ``store``, and say what was found."""
-    snapshot, faults = store.load()
+    snapshot, faults = store.load(state.empty)
     for fault in faults:
         log({"message": fault})
     if snapshot is not None:
@@ -128,8 +141,7 @@ def draw(
     seed: int,
     device: torch.device,
 ) -> list[MicroBatch]:
-    """Draw and mask the micro-batches of ``step``, and tell the model how many tokens they hold."""
-    first = step * settings.accumulation
+    """Draw and mask this process' micro-batches of ``step``; tell the model its tokens in all."""
     micro_batches = [
         training_micro_batch(
             windows.batch(index),
@@ -138,9 +150,9 @@ def draw(
             seed=(seed, index),
             device=device,
         )
-        for index in range(first, first + settings.accumulation)
+        for index in micro_batch_indices(step, settings)
     ]
-    num_points = sum(m.target.numel() for m in micro_batches)
+    num_points = world_size() * sum(m.target.numel() for m in micro_batches)
     model.set_global_tokens(num_points // patch_size(model))  # pyright: ignore
     return micro_batches
 
@@ -148,21 +160,16 @@ def draw(
 def validation_set(
     model: nn.Module, validation: Sequence[Batch], device: torch.device
 ) -> list[MicroBatch]:
-    """Put the validation batches on ``device``, their horizons hidden."""
-    return [
+    """Put this process' validation batches on ``device``, their horizons hidden.
+
+    Sharded processes compute in step, so each has as many; what is missing has no weight.
+    """
+    batches = [
         validation_micro_batch(batch, patch_size=patch_size(model), device=device)
         for batch in validation
     ]
-
-
-def learning_rate_factor(step: int, settings: TrainSettings) -> float:
-    """Give the share of the peak rate at ``step``."""
-    return wsd_factor(
-        step,
-        max_steps=settings.max_steps,
-        warmup_share=settings.warmup_share,
-        decay_share=settings.decay_share,
-    )
+    spare = [batch.unweighted() for batch in batches[:1]] * (-len(batches) % world_size())
+    return [*batches, *spare][rank() :: world_size()]
 
 
 def is_validated(step: int, settings: TrainSettings) -> bool:
@@ -174,7 +181,7 @@ def final_weights(state: TrainState, store: CheckpointStore) -> dict[str, Tensor
     """Give the best validated average, or the last one where nothing was validated."""
     if state.kept:
         return store.load_weights(state.kept[0].step)
-    return state.average.model.state_dict()
+    return whole(state.average.model.state_dict())
 
 
 def patch_size(model: nn.Module) -> int:

@@ -31,10 +31,15 @@ class PendingSignal:
     """The signal that arrived, if one did.
 
     Attributes:
-        error: what to raise once the state is safe; None while there is nothing to heed.
+        number: of the signal; 0 while there is nothing to heed.
     """
 
-    error: type[StoppedError] | None = None
+    number: int = 0
+
+
+def stopped_by(number: int) -> type[StoppedError]:
+    """Return what to raise for a signal once the state is safe."""
+    return _ERRORS[number]
 
 
 @contextmanager
@@ -51,7 +56,7 @@ def deferred_signals() -> Iterator[PendingSignal]:
     previous = {number: signal.getsignal(number) for number in _ERRORS}
 
     def note(number: int, _frame: FrameType | None) -> None:
-        pending.error = _ERRORS[number]
+        pending.number = number
         restore()
 
     def restore() -> None:

@@ -4,12 +4,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from toto_core.optim.build import build_optimisers
 from toto_core.optim.ema import WeightAverage
 from toto_core.training.checkpoint import CheckpointStore, Snapshot
+from toto_core.training.distributed import shard, whole
 from toto_core.training.settings import TrainSettings
 
 _CURVE_POINTS = 300  # of the training loss; each is the mean over its stretch of steps
@@ -61,8 +63,10 @@ class TrainState:
 
     @classmethod
     def start(cls, model: nn.Module, settings: TrainSettings) -> "TrainState":
-        """Begin a run with the weights of ``model``, which is trained in place."""
+        """Begin a run with the weights of ``model``, which is trained (and sharded) in place."""
         average = WeightAverage(model, decay=settings.ema_decay)
+        shard(model, settings)
+        shard(average.model, settings)
         return cls(model, average, build_optimisers(model, settings), settings)
 
     def finish_step(self, loss: float, *, points: int) -> None:
@@ -87,14 +91,16 @@ class TrainState:
         gained = not self.kept or val_loss < self.kept[0].val_loss
         self.stale = 0 if gained else self.stale + 1
         if len(self.kept) < self.settings.keep_best or val_loss < self.kept[-1].val_loss:
-            digest = store.save_weights(self.step, self.average.model.state_dict())
+            digest = store.save_weights(self.step, whole(self.average.model.state_dict()))
             self.kept = sorted([*self.kept, Kept(val_loss, self.step, digest)])
             self.kept = self.kept[: self.settings.keep_best]
 
     def snapshot(self) -> Snapshot:
-        """Take the whole state, as a checkpoint holds it."""
-        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        tensors |= {f"average.{k}": v for k, v in self.average.model.state_dict().items()}
+        """Take the state, as a checkpoint holds it; what does not learn is not part of it."""
+        tensors = {}
+        for part, module in self._parts():
+            frozen = self._frozen(module)
+            tensors |= {f"{part}{k}": v for k, v in module.state_dict().items() if k not in frozen}
         for optimiser, name, parameter in self._moved():
             for key, value in optimiser.state[parameter].items():
                 tensors[f"optimiser.{key}.{name}"] = value
@@ -107,10 +113,20 @@ class TrainState:
         }
         return Snapshot(self.step, tensors, values, {k.step: k.sha256 for k in self.kept})
 
+    def empty(self, name: str, size: torch.Size, dtype: torch.dtype) -> Tensor:
+        """Make room for a tensor of a snapshot, sharded as this process needs it."""
+        part, _, rest = name.partition(".")
+        network = self.average.model if part == "average" else self.model
+        owner, _, last = (rest.partition(".")[2] if part == "optimiser" else rest).rpartition(".")
+        like = getattr(network.get_submodule(owner), last)
+        # Optimisers shard what has the shape of its parameter; the rest is whole everywhere.
+        is_like = like.shape == size
+        return torch.empty_like(like, dtype=dtype) if is_like else torch.empty(size, dtype=dtype)
+
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot of a run with the same model and settings."""
-        self.model.load_state_dict(_under("model.", snapshot.tensors))
-        self.average.model.load_state_dict(_under("average.", snapshot.tensors))
+        for part, module in self._parts():
+            module.load_state_dict(self._frozen(module) | _under(part, snapshot.tensors))
         states: dict[str, dict[str, Tensor]] = {}
         for full, tensor in _under("optimiser.", snapshot.tensors).items():
             key, _, name = full.partition(".")
@@ -128,6 +144,15 @@ class TrainState:
         self.kept = [Kept(**kept) for kept in values["kept"]]
         self.curve = [CurvePoint(**point) for point in values["curve"]]
         self.recent = list(values["recent"])
+
+    def _parts(self) -> Iterator[tuple[str, nn.Module]]:
+        yield "model.", self.model
+        yield "average.", self.average.model
+
+    def _frozen(self, module: nn.Module) -> dict[str, Tensor]:
+        """The parameters of the model or its average that do not learn; training was given them."""
+        names = {name for name, p in self.model.named_parameters() if not p.requires_grad}
+        return {k: v for k, v in module.state_dict().items() if k in names}
 
     def _moved(self) -> Iterator[tuple[Optimizer, str, nn.Parameter]]:
         """Each parameter that an optimiser moves, with that optimiser and its name."""

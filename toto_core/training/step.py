@@ -6,7 +6,7 @@ Shapes: B rows, V variates, T time steps, P patches, L patch size; ``predicted``
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from toto_core.errors import TrainingError
+from toto_core.training.distributed import averaging, gathered, summed, whole, world_size
 from toto_core.training.losses import objective_sum, target_weights
 from toto_core.training.masking import visible_patches
 from toto_core.training.settings import TrainSettings
@@ -74,6 +75,10 @@ class MicroBatch:
     series_ids: Int64[Tensor, "B V"]
     weight: Float[Tensor, "B V predicted L"]
     items: tuple[tuple[str, ...], ...]
+
+    def unweighted(self) -> "MicroBatch":
+        """The same without a say in the loss."""
+        return replace(self, weight=torch.zeros_like(self.weight))
 
     def row(self, index: int) -> "MicroBatch":
         """Row ``index`` by itself."""
@@ -156,17 +161,30 @@ def accumulate_gradients(
 ) -> float:
     """Add the gradients of the mean loss over all micro-batches, times its ``loss_scale``.
 
-    The mean is over the weighted targets of all micro-batches together, so that their number
-    does not matter.
+    The mean is over the weighted targets of all micro-batches of all processes together, so that
+    neither number matters.
 
     Returns:
         The mean loss, unscaled.
     """
     total_weight = _total_weight(micro_batches)
+    return summed(_add_gradients(model, micro_batches, settings, total_weight=total_weight))
+
+
+def _add_gradients(
+    model: nn.Module,
+    micro_batches: Sequence[MicroBatch],
+    settings: TrainSettings,
+    *,
+    total_weight: float,
+) -> float:
+    # Gradients are averaged over the processes, where the mean loss is the sum of their shares.
+    scale = settings.loss_scale * world_size()
     loss = 0.0
-    for micro_batch in micro_batches:
-        part = loss_sum(model, micro_batch, settings) / total_weight
-        (part * settings.loss_scale).backward()
+    for left, micro_batch in zip(reversed(range(len(micro_batches))), micro_batches, strict=True):
+        with averaging(model, now=left == 0):
+            part = loss_sum(model, micro_batch, settings) / total_weight
+            (part * scale).backward()
         loss += part.item()
     return loss
 
@@ -175,12 +193,12 @@ def accumulate_gradients(
 def mean_loss(
     model: nn.Module, micro_batches: Sequence[MicroBatch], settings: TrainSettings
 ) -> float:
-    """Mean loss over the weighted targets of all micro-batches, without gradients.
+    """Mean loss over the weighted targets of all processes' micro-batches, without gradients.
 
     Raises:
         TrainingError: if it is not finite.
     """
-    total = sum(loss_sum(model, micro_batch, settings).item() for micro_batch in micro_batches)
+    total = summed(sum(loss_sum(model, m, settings).item() for m in micro_batches))
     if not math.isfinite(total):
         raise TrainingError(
             f"train: validation loss = {total}, a finite number is needed; lower train.lr"
@@ -190,7 +208,8 @@ def mean_loss(
 
 def gradient_norm(parameters: Sequence[nn.Parameter]) -> float:
     """Euclidean norm of all gradients together."""
-    return nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]).item()
+    norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    return whole({"norm": norm})["norm"].item()
 
 
 def clip_gradients(parameters: Sequence[nn.Parameter], *, norm: float, max_norm: float) -> None:
@@ -228,16 +247,20 @@ def refuse_non_finite(
 def _faulty_items(
     model: nn.Module, micro_batches: Sequence[MicroBatch], settings: TrainSettings
 ) -> list[str]:
-    """Items of the rows whose loss or gradient, by itself, is not finite, sorted."""
+    """Items of the rows whose loss or gradient, by itself, is not finite, sorted.
+
+    Sharded processes each try a row at a time together, and name all of these.
+    """
     items: set[str] = set()
     parameters = list(model.parameters())
     for micro_batch in micro_batches:
         for index in range(len(micro_batch.items)):
             model.zero_grad()
-            loss = accumulate_gradients(model, [micro_batch.row(index)], settings)
+            row = [micro_batch.row(index)]
+            loss = _add_gradients(model, row, settings, total_weight=max(1.0, _weight(row)))
             if not math.isfinite(loss + gradient_norm(parameters)):
                 items |= set(micro_batch.items[index])
-    return sorted(items)
+    return sorted(set(gathered(list(items))))
 
 
 @contextmanager
@@ -265,4 +288,8 @@ def _is_cpu_oom(error: Exception) -> bool:
 
 def _total_weight(micro_batches: Sequence[MicroBatch]) -> float:
     # At least 1: a step in which nothing is observed has loss 0, not 0 / 0.
-    return max(1.0, sum(m.weight.sum(dtype=torch.float64).item() for m in micro_batches))
+    return max(1.0, summed(_weight(micro_batches)))
+
+
+def _weight(micro_batches: Sequence[MicroBatch]) -> float:
+    return sum(m.weight.sum(dtype=torch.float64).item() for m in micro_batches)
