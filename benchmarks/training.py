@@ -1,7 +1,7 @@
 """Where the time of a training step goes: medians of each part, with windows drawn from a corpus.
 
 python benchmarks/training.py --sizes nano 1m --dtypes bfloat16 float32
-python benchmarks/training.py --rates nano     (the learning rate of every parameter)
+python benchmarks/training.py --rates nano     (which optimiser moves what, and at which rate)
 """
 
 import argparse
@@ -19,7 +19,7 @@ from toto_core.config import load_params
 from toto_core.data.corpus import TARGET, Corpus, Entry, write_corpus
 from toto_core.data.windows import TrainingWindows
 from toto_core.model import SIZES, Toto2, for_context
-from toto_core.optim.groups import parameter_rates
+from toto_core.optim.build import rates_table
 from toto_core.training.device import choose_device
 from toto_core.training.loop import draw
 from toto_core.training.settings import TrainSettings
@@ -34,16 +34,15 @@ _WARM_UP = 3  # steps that are not counted
 def main() -> None:
     """Print one row for each size and dtype."""
     arguments = parse()
-    if arguments.rates:
-        for rate in parameter_rates(Toto2(SIZES[arguments.rates])):
-            print(rate)
-        return
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
     settings = TrainSettings.from_mapping(
         load_params(Path("params.yaml")).train.model_dump()
         | {"batch_size": arguments.batch, "num_variates": arguments.num_variates}
     )
+    if arguments.rates:
+        print(rates_table(Toto2(SIZES[arguments.rates]), settings))
+        return
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
     print(f"torch {torch.__version__}, {choose_device()}, {torch.get_num_threads()} threads, ms")
     print(f"| size | dtype | {' | '.join(PARTS)} | step | points/s |")
     print("|---" * (len(PARTS) + 4) + "|")

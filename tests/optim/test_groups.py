@@ -1,4 +1,4 @@
-"""Every parameter gets its u-muP rate, and AdamW moves it by that rate."""
+"""Every parameter gets its optimiser and its u-muP rate."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from toto_core.model import SIZES, Toto2
-from toto_core.optim.groups import build_adamw, parameter_rates, set_lr
+from toto_core.optim.groups import parameter_rates
 
 
 class Leaf(nn.Module):
@@ -57,60 +57,22 @@ def test_only_matrices_of_the_stack_decay():
     assert decayed == {f"transformer.layers.{n}.out_proj.weight" for n in range(2)}
 
 
-def test_every_parameter_is_in_one_group():
-    model = network()
-    optimiser = build_adamw(model, lr=0.1, betas=(0.9, 0.99), eps=1e-14, weight_decay=0.0)
-    grouped = [p for group in optimiser.param_groups for p in group["params"]]
-    assert len(grouped) == len(set(grouped)) == len(list(model.parameters()))
+def test_normuon_moves_the_weight_matrices_of_the_stack_and_nothing_else():
+    model = network(num_layers=4)
+    rates = {rate.name: rate for rate in parameter_rates(model, "normuon")}
+    moved = {name for name, rate in rates.items() if rate.optimiser == "normuon"}
+    assert moved == {f"transformer.layers.{n}.out_proj.weight" for n in range(4)}
+    assert {rates[name].rate for name in moved} == {1 / 2}  # no rule of width beside the depth
+    others = {rate.name: rate for rate in parameter_rates(model, "adamw")}
+    assert all(rates[name] == others[name] for name in set(rates) - moved)
 
 
-def test_first_step_moves_each_parameter_by_its_rate():
-    """Adam's first step is lr * sign(gradient) where eps is negligible."""
-    model = network()
-    optimiser = build_adamw(model, lr=0.1, betas=(0.9, 0.99), eps=1e-14, weight_decay=0.0)
-    set_lr(optimiser, 0.5)
-    for parameter in model.parameters():
-        parameter.grad = torch.full_like(parameter, 3.0)
-    optimiser.step()
-    parameters = dict(model.named_parameters())
-    for rate in parameter_rates(model):
-        moved = 1 - parameters[rate.name]
-        torch.testing.assert_close(moved, torch.full_like(moved, 0.05 * rate.rate))
-
-
-def test_weight_decay_shrinks_every_matrix_of_the_stack_alike_whatever_its_rate():
-    model = network()
-    model.transformer.layers[0]["out_proj"] = Leaf(256, 8)
-    optimiser = build_adamw(model, lr=0.1, betas=(0.9, 0.99), eps=1e-14, weight_decay=0.2)
-    for parameter in model.parameters():
-        parameter.grad = torch.zeros_like(parameter)
-    optimiser.step()
-    for name, parameter in model.named_parameters():
-        shrunk = 1 - 0.1 * 0.2 if "layers" in name and parameter.ndim == 2 else 1.0
-        torch.testing.assert_close(parameter.data, torch.full_like(parameter, shrunk))
-
-
-def test_adamw_matches_an_unfused_one_on_random_gradients():
-    torch.manual_seed(0)
-    model, reference = network(), network()
-    optimiser = build_adamw(model, lr=0.1, betas=(0.9, 0.98), eps=1e-14, weight_decay=0.0)
-    peers = torch.optim.AdamW(
-        [
-            {"params": [dict(reference.named_parameters())[rate.name]], "lr": 0.1 * rate.rate}
-            for rate in parameter_rates(reference)
-        ],
-        betas=(0.9, 0.98),
-        eps=1e-14,
-        weight_decay=0.0,
-    )
-    for _ in range(5):
-        for ours, theirs in zip(model.parameters(), reference.parameters(), strict=True):
-            ours.grad = torch.randn_like(ours)
-            theirs.grad = ours.grad.clone()
-        optimiser.step()
-        peers.step()
-    for ours, theirs in zip(model.parameters(), reference.parameters(), strict=True):
-        torch.testing.assert_close(ours, theirs)
+def test_low_rank_changes_of_a_matrix_are_for_adamw():
+    model = network(num_layers=2)
+    layer = model.transformer.layers[0]
+    layer["out_proj"].down = nn.Parameter(torch.ones(2, 16))
+    rates = {rate.name: rate for rate in parameter_rates(model, "normuon")}
+    assert rates["transformer.layers.0.out_proj.down"].optimiser == "adamw"
 
 
 @pytest.mark.parametrize("size", ["nano", "1m", "4m"])
@@ -125,3 +87,15 @@ def test_real_network_has_no_parameter_of_the_wrong_kind(size):
     in_stack = {rate.name: rate.rate for rate in rates if "layers.0." in rate.name}
     fc2 = in_stack["transformer.layers.0.ffn.fc2.weight"]
     assert math.isclose(fc2, (config.d_ff * config.num_layers) ** -0.5)
+
+
+@pytest.mark.parametrize("size", ["nano", "4m"])
+def test_normuon_gets_four_matrices_of_each_layer_of_a_real_network(size):
+    rates = parameter_rates(Toto2(SIZES[size]), "normuon")
+    found = [rate.name for rate in rates if rate.optimiser == "normuon"]
+    assert found == [
+        f"transformer.layers.{n}.{part}.weight"
+        for n in range(SIZES[size].num_layers)
+        for part in ("attn.in_proj", "attn.out_proj", "ffn.fc1", "ffn.fc2")
+    ]
+    assert all(rate.decayed == (rate.name in found) for rate in rates)

@@ -1,24 +1,62 @@
 """The optimisers of a run, as its settings ask for them."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import Any
 
 from torch import nn
-from torch.optim import Optimizer
+from torch.optim import AdamW, Optimizer
 
-from toto_core.optim.groups import build_adamw
+from toto_core.optim.groups import OptimiserName, ParameterRate, parameter_rates, table_of
+from toto_core.optim.normuon import NorMuon
+from toto_core.training.settings import TrainSettings
 
-if TYPE_CHECKING:
-    from toto_core.training.settings import TrainSettings
+
+def build_optimisers(model: nn.Module, settings: TrainSettings) -> tuple[Optimizer, ...]:
+    """Build the optimisers that together move every trainable parameter of ``model`` once.
+
+    ``groups.parameter_rates`` decides which moves what. Each group has a ``peak_lr``, see
+    ``groups.set_lr``. Weight decay is independent of the rates: one step at the peak shrinks each
+    decayed parameter by ``lr * weight_decay`` of its optimiser, whatever its width or depth
+    (dd_unit_scaling divides it likewise).
+    """
+    rates = parameter_rates(model, settings.optimizer)
+    parameters = dict(model.named_parameters())
+    optimisers: list[Optimizer] = []
+    own = settings.normuon
+    groups = _groups(rates, parameters, "normuon", lr=own.lr, weight_decay=own.weight_decay)
+    if groups:
+        optimisers.append(NorMuon(groups, lr=own.lr, momentum=own.momentum, beta2=own.beta2))
+    groups = _groups(rates, parameters, "adamw", settings.lr, settings.weight_decay)
+    if groups:
+        betas = (settings.beta1, settings.beta2)
+        optimisers.append(AdamW(groups, betas=betas, eps=settings.eps, fused=True))
+    return tuple(optimisers)
 
 
-def build_optimisers(model: nn.Module, settings: "TrainSettings") -> tuple[Optimizer, ...]:
-    """Build the optimisers that together move every trainable parameter of ``model`` once."""
-    return (
-        build_adamw(
-            model,
-            lr=settings.lr,
-            betas=(settings.beta1, settings.beta2),
-            eps=settings.eps,
-            weight_decay=settings.weight_decay,
-        ),
-    )
+def rates_table(model: nn.Module, settings: TrainSettings) -> str:
+    """Write which parameter is moved by which optimiser, and at which peak rate, as Markdown."""
+    peaks: dict[OptimiserName, float] = {"adamw": settings.lr, "normuon": settings.normuon.lr}
+    return table_of(parameter_rates(model, settings.optimizer), peaks)
+
+
+def _groups(
+    rates: Iterable[ParameterRate],
+    parameters: dict[str, nn.Parameter],
+    optimiser: OptimiserName,
+    lr: float,
+    weight_decay: float,
+) -> list[dict[str, Any]]:
+    """Put the parameters of one optimiser with the same rate and decay into a group."""
+    members: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for rate in rates:
+        if rate.optimiser == optimiser:
+            members.setdefault((rate.rate, rate.decayed), []).append(parameters[rate.name])
+    return [
+        {
+            "params": group,
+            "lr": lr * rate,
+            "peak_lr": lr * rate,
+            "weight_decay": weight_decay / rate if decayed else 0.0,
+        }
+        for (rate, decayed), group in members.items()
+    ]
