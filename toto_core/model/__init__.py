@@ -8,12 +8,13 @@ from toto_core.model.sizes import (
     config_from_json,
     for_context,
 )
-from toto_core.model.toto import Output, Toto2
+from toto_core.model.toto import MixtureOutput, Output, Toto2
 
 __all__ = [
     "PATCH_SIZE",
     "QUANTILE_LEVELS",
     "SIZES",
+    "MixtureOutput",
     "ModelConfig",
     "Output",
     "Toto2",

@@ -17,9 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from toto_core.model.attention import Stand
-from toto_core.model.sizes import PATCH_SIZE, QUANTILE_LEVELS
-
-_MEDIAN = QUANTILE_LEVELS.index(0.5)
+from toto_core.model.sizes import PATCH_SIZE
 
 
 class KnownFuture(NamedTuple):
@@ -32,9 +30,10 @@ class KnownFuture(NamedTuple):
 
 @dataclass(frozen=True)
 class Request:
-    """What is wanted: see ``Toto2.forecast``."""
+    """What is wanted: see ``Toto2.forecast``; ``median`` is its place among the levels."""
 
     prediction_length: int
+    median: int
     decode_block_size: int | None = None
     min_observed: int = 0
     max_deviation: float | None = None
@@ -72,7 +71,7 @@ class Request:
         return faults
 
 
-# ``Toto2.predict_patches``
+# ``Toto2.predict_quantiles``
 Predict = Callable[..., tuple[Tensor, Tensor, Tensor]]
 
 
@@ -108,7 +107,7 @@ def forecast(
         real = real[:, :, :num_variates].flatten(-2)
         forecasts.append(real)
         steps = slice(start * PATCH_SIZE, (start + count) * PATCH_SIZE)
-        canvas.values[:, :num_variates, steps] = real[_MEDIAN]
+        canvas.values[:, :num_variates, steps] = real[request.median]
         canvas.visible[:, :num_variates, steps] = True
         size = count
     return torch.cat(forecasts, -1)[..., : request.prediction_length]

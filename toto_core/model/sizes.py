@@ -1,13 +1,18 @@
 """The configuration of the network, in the keys of the released ``config.json``, and its sizes."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 PATCH_SIZE = 32
+HEADS = ("quantiles", "student_t")
 QUANTILE_LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 RELEASED_CONTEXT_LENGTH = 4096  # steps; arXiv:2605.20119, table 1
+
+# Ours: config.json has them only where they differ from what is released.
+_OF_THE_HEAD = ("head", "quantile_levels", "num_components")
 
 # What all published sizes share and the network therefore has no switch for.
 _FIXED: Mapping[str, object] = {
@@ -49,7 +54,13 @@ class ModelConfig:
     """Shape and constants of a network; the fields are the keys of the released ``config.json``.
 
     Keys that have one value in all published sizes are kept, so that the files stay the same, and
-    refused with any other value.
+    refused with any other value. The head is ours to choose: a model with another one than the
+    released does not load in the toto-2 package.
+
+    Attributes:
+        head: ``quantiles``, or ``student_t`` for a mixture.
+        quantile_levels: of the head, or of what is read off the mixture; rising, with 0.5.
+        num_components: of the mixture; 0 without one.
 
     Raises:
         ValueError: one line for each value that the network cannot be built with.
@@ -80,6 +91,9 @@ class ModelConfig:
     qk_norm_include_weight: bool = False
     per_dim_scale: bool = True
     use_xpos: bool = True
+    head: str = "quantiles"
+    quantile_levels: tuple[float, ...] = QUANTILE_LEVELS
+    num_components: int = 0
 
     def __post_init__(self) -> None:
         faults = _faults(self)
@@ -95,7 +109,18 @@ class ModelConfig:
 
     def to_json(self) -> dict[str, object]:
         """The keys and values of ``config.json``."""
-        return dataclasses.asdict(self)
+        released = {
+            field.name: field.default
+            for field in dataclasses.fields(self)
+            if field.name in _OF_THE_HEAD
+        }
+        values = dataclasses.asdict(self)
+        return {k: v for k, v in values.items() if k not in released or v != released[k]}
+
+    @property
+    def median(self) -> int:
+        """The place of the median among ``quantile_levels``."""
+        return self.quantile_levels.index(0.5)
 
 
 def config_from_json(values: Mapping[str, object]) -> ModelConfig:
@@ -182,12 +207,37 @@ def _faults(config: ModelConfig) -> list[str]:
         value = getattr(config, name)
         if not (math.isfinite(value) and value > 0):
             faults.append(f"{name} = {value}, a positive number is allowed; change it")
+    return faults + _head_faults(config)
+
+
+def _head_faults(config: ModelConfig) -> list[str]:
+    if config.head not in HEADS:
+        return [f"head = {config.head!r}, one of {', '.join(HEADS)} is allowed; choose one"]
+    faults = []
+    levels = config.quantile_levels
+    rising = all(low < high for low, high in itertools.pairwise((0.0, *levels, 1.0)))
+    if not rising or 0.5 not in levels:
+        faults.append(
+            f"quantile_levels = {list(levels)}, rising numbers between 0 and 1 with 0.5 among "
+            "them are allowed; mend them"
+        )
+    lowest, highest = (1, math.inf) if config.head == "student_t" else (0, 0)
+    if not lowest <= config.num_components <= highest:
+        allowed = "at least 1" if lowest else "only 0"
+        faults.append(
+            f"num_components = {config.num_components}, {allowed} is allowed with head = "
+            f"{config.head}; change it"
+        )
     return faults
 
 
 def _typed(name: str, value: object, wanted: object) -> tuple[object, str | None]:
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
+    if wanted == tuple[float, ...]:
+        if isinstance(value, list | tuple) and {type(v) for v in value} <= {int, float}:
+            return tuple(map(float, value)), None
+        return None, f"config: {name} = {value!r}, a list of numbers is allowed; change it"
     if type(value) is not wanted:
         kind = wanted.__name__ if isinstance(wanted, type) else wanted
         return None, f"config: {name} = {value!r}, a value of type {kind} is allowed; change it"

@@ -1,4 +1,4 @@
-"""The Toto 2.0 network: patches in, nine quantiles of the next patch out.
+"""The Toto 2.0 network: patches in, quantiles of the next patch out.
 
 Architecture and constants: arXiv:2605.20119 and the released code and configurations
 (DataDog/toto at 46bd92a).
@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from toto_core.model.attention import Stand, plain_stand, sight
 from toto_core.model.blocks import Layer
 from toto_core.model.forecast import KnownFuture, Request, forecast
-from toto_core.model.heads import ResidualMLP
+from toto_core.model.heads import ResidualMLP, build_head
 from toto_core.model.scaler import causal_stats, standardise
 from toto_core.model.sizes import PATCH_SIZE, QUANTILE_LEVELS, ModelConfig, residual_taus
+from toto_core.model.student_t import StudentTMixture
 from toto_core.model.umup import UnitLinear, rms_norm
 
 
@@ -32,6 +33,15 @@ class Output(NamedTuple):
     """
 
     quantiles: Float[Tensor, "Q B V P L"]
+    loc: Float[Tensor, "B V T"]
+    scale: Float[Tensor, "B V T"]
+    levels: tuple[float, ...] = QUANTILE_LEVELS
+
+
+class MixtureOutput(NamedTuple):
+    """The same of a network with a mixture as its head: [K, B, V, P, L] in place of quantiles."""
+
+    mixture: StudentTMixture
     loc: Float[Tensor, "B V T"]
     scale: Float[Tensor, "B V T"]
 
@@ -48,23 +58,6 @@ class _Transformer(nn.Module):
             )
             for index, (attn_tau, mlp_tau) in enumerate(residual_taus(config))
         )
-
-
-class _OutputHead(nn.Module):
-    """The nesting that the released names of the weights have."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        mlp = ResidualMLP(
-            d_in=config.d_model,
-            d_hidden=4 * config.d_model,
-            d_out=PATCH_SIZE * len(QUANTILE_LEVELS),
-            readout=True,
-        )
-        self.param_projection = nn.ModuleDict({"proj": mlp})
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.param_projection["proj"](x)
 
 
 class Toto2(nn.Module):
@@ -89,7 +82,7 @@ class Toto2(nn.Module):
             readout=False,
         )
         self.transformer = _Transformer(config)
-        self.output_head = _OutputHead(config)
+        self.output_head = build_head(config)
         over_time = [n for n in range(config.num_layers) if not config.is_variate_layer(n)]
         self.last_time_layer = max(over_time, default=None)
         if seed is not None:
@@ -101,7 +94,7 @@ class Toto2(nn.Module):
         target_mask: Bool[Tensor, "B V T"],
         cpm_mask: Bool[Tensor, "B V T"],
         series_ids: Int[Tensor, "B V"],
-    ) -> Output:
+    ) -> Output | MixtureOutput:
         """Predict, at each patch, the quantiles of the next one from all visible values up to it.
 
         Args:
@@ -119,9 +112,11 @@ class Toto2(nn.Module):
                 "the left with unobserved steps"
             )
         stand = plain_stand(self.patch_groups(target_mask, cpm_mask, series_ids))
-        quantiles, loc, scale = self.predict_patches(target, target_mask & cpm_mask, stand)
+        prediction, loc, scale = self.predict_patches(target, target_mask & cpm_mask, stand)
         loc, scale = (part.float().repeat_interleave(PATCH_SIZE, -1) for part in (loc, scale))
-        return Output(quantiles, loc, scale)
+        if isinstance(prediction, StudentTMixture):
+            return MixtureOutput(prediction, loc, scale)
+        return Output(prediction, loc, scale, self.config.quantile_levels)
 
     def forecast(
         self,
@@ -152,8 +147,11 @@ class Toto2(nn.Module):
         Raises:
             ValueError: one line for each argument that is not allowed.
         """
-        request = Request(prediction_length, decode_block_size, min_observed, max_deviation)
-        return forecast(self.predict_patches, target, target_mask, series_ids, request, known=known)
+        median = self.config.median
+        request = Request(prediction_length, median, decode_block_size, min_observed, max_deviation)
+        return forecast(
+            self.predict_quantiles, target, target_mask, series_ids, request, known=known
+        )
 
     @classmethod
     def from_pretrained(cls, directory: str | Path) -> "Toto2":
@@ -209,7 +207,7 @@ class Toto2(nn.Module):
         hidden = ~cpm_mask.unflatten(-1, patches).all(-1)
         return torch.where(observed | hidden, series_ids[..., None], -1)
 
-    def predict_patches(
+    def predict_quantiles(
         self,
         target: Float[Tensor, "B V T"],
         visible: Bool[Tensor, "B V T"],
@@ -218,14 +216,33 @@ class Toto2(nn.Module):
         min_observed: int = 0,
         read_from: int = 0,
     ) -> tuple[Float[Tensor, "Q B V R L"], Float[Tensor, "B V P"], Float[Tensor, "B V P"]]:
-        """Quantiles in asinh space, and location and scale of each patch in float64.
+        """``predict_patches``, its prediction as quantiles at the levels of the configuration."""
+        prediction, loc, scale = self.predict_patches(
+            target, visible, stand, min_observed=min_observed, read_from=read_from
+        )
+        if isinstance(prediction, StudentTMixture):
+            prediction = prediction.quantiles(self.config.quantile_levels)
+        return prediction, loc, scale
+
+    def predict_patches(
+        self,
+        target: Float[Tensor, "B V T"],
+        visible: Bool[Tensor, "B V T"],
+        stand: Stand,
+        *,
+        min_observed: int = 0,
+        read_from: int = 0,
+    ) -> tuple[
+        Float[Tensor, "Q B V R L"] | StudentTMixture, Float[Tensor, "B V P"], Float[Tensor, "B V P"]
+    ]:
+        """What the head says, in asinh space, and location and scale of each patch in float64.
 
         Args:
             target: values.
             visible: True = seen by the network.
             stand: who sees whom (``patch_groups``, ``toto_core.model.attention.plain_stand``).
             min_observed: see ``causal_stats``.
-            read_from: the first patch whose quantiles are wanted.
+            read_from: the first patch whose prediction is wanted.
         """
         patches = (-1, PATCH_SIZE)
         visible = visible.unflatten(-1, patches)
@@ -240,9 +257,7 @@ class Toto2(nn.Module):
             is_last_look = index == self.last_time_layer
             x_BVPD = layer(x_BVPD, view, read_from=read_from if is_last_look else 0)
         x_BVPD = x_BVPD[:, :, x_BVPD.shape[2] - (loc.shape[-1] - read_from) :]
-        out = self.output_head(rms_norm(x_BVPD, self.config.norm_eps)).float()
-        quantiles = out.unflatten(-1, (PATCH_SIZE, len(QUANTILE_LEVELS))).permute(4, 0, 1, 2, 3)
-        return quantiles, loc, scale
+        return self.output_head(rms_norm(x_BVPD, self.config.norm_eps)), loc, scale
 
     @torch.no_grad()
     def _initialise(self, seed: int) -> None:
