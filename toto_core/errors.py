@@ -39,5 +39,9 @@ class TrainingError(TotoError):
     """Training cannot go on: a non-finite loss, a corpus without a single window."""
 
 
+class BatchTooLargeError(TrainingError):
+    """A micro-batch does not fit into the memory of its device."""
+
+
 class RegistryError(TotoError):
     """A candidate may not be registered or promoted."""

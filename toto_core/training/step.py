@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from toto_core.errors import TrainingError
+from toto_core.errors import BatchTooLargeError, TrainingError
 from toto_core.training.distributed import averaging, gathered, summed, whole, world_size
 from toto_core.training.losses import objective_sum, target_weights
 from toto_core.training.masking import visible_patches
@@ -268,14 +268,14 @@ def fitting_in_memory(settings: TrainSettings, device: torch.device) -> Iterator
     """Say in one line that a batch is too large.
 
     Raises:
-        TrainingError: in place of the allocator's errors.
+        BatchTooLargeError: in place of the allocator's errors.
     """
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not _is_cpu_oom(error):
             raise
-        raise TrainingError(
+        raise BatchTooLargeError(
             f"train: batch_size = {settings.batch_size} rows of {settings.num_variates} variates, "
             f"fewer are needed to fit the memory of {device}; lower train.batch_size and raise "
             "train.accumulation"
