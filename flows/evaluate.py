@@ -20,6 +20,7 @@ from toto_core.evaluation.backtest import FORECASTERS, Predict, backtest, season
 from toto_core.evaluation.calibration import coverage_table
 from toto_core.evaluation.metrics import (
     MODEL,
+    QUANTILE_LEVELS,
     SERIES_KEYS,
     horizon_scores,
     origin_losses,
@@ -57,6 +58,7 @@ def run(params: Params, root: Path) -> Summary:
         return forecaster.predict(
             contexts,
             splits.prediction_length,
+            quantile_levels=QUANTILE_LEVELS,
             known_future=known_future,
             batch_size=params.evaluate.batch_size,
         )

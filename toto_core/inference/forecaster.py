@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float32
 
-from toto_core.model import PATCH_SIZE, QUANTILE_LEVELS, Toto2
+from toto_core.model import PATCH_SIZE, Toto2
 from toto_core.model.forecast import KnownFuture
 from toto_core.model.sizes import native_context
 
@@ -97,8 +97,8 @@ class Forecaster:
         Args:
             contexts: arrays [T] or [V, T], oldest step first, NaN = missing, any lengths.
             prediction_length: steps, at least 1.
-            quantile_levels: None: the nine that the model knows, else any between the lowest
-                and the highest of them (interpolated linearly).
+            quantile_levels: None: those that the model knows, else any between the lowest and
+                the highest of them (interpolated linearly).
             known_future: for each context None or an array [H] or [V, H]: values of covariates
                 over the horizon, and NaN in the rows of all other variates. A known covariate's
                 own "forecast" is its known value, its gaps filled with the value before.
@@ -110,9 +110,10 @@ class Forecaster:
         Raises:
             ValueError: one line for each argument or context that is not allowed.
         """
-        levels = tuple(QUANTILE_LEVELS if quantile_levels is None else quantile_levels)
+        known_levels = self.model.config.quantile_levels
+        levels = known_levels if quantile_levels is None else tuple(quantile_levels)
         futures = [None] * len(contexts) if known_future is None else list(known_future)
-        faults = _argument_faults(prediction_length, levels, batch_size)
+        faults = _argument_faults(prediction_length, levels, batch_size, known_levels)
         faults += _context_faults(contexts, futures, prediction_length)
         if faults:
             raise ValueError("\n".join(faults))
@@ -126,7 +127,8 @@ class Forecaster:
             for first in range(0, len(members), batch_size):
                 batch = members[first : first + batch_size]
                 quantiles = self._predict_batch(batch, prediction_length)
-                for series, values in zip(batch, _interpolated(quantiles, levels), strict=True):
+                at_levels = _interpolated(quantiles, known_levels, levels)
+                for series, values in zip(batch, at_levels, strict=True):
                     results[series.position] = values[0] if series.is_flat else values
         return results
 
@@ -145,7 +147,8 @@ class Forecaster:
         targets, covariates = np.split(order, [order.shape[1] - num_known], axis=1)
         future = np.stack([series.future for series in batch])[rows, covariates]
         values = np.concatenate([padded[rows, covariates], future], -1)
-        result = np.empty((*known.shape, len(QUANTILE_LEVELS), prediction_length), np.float32)
+        num_levels = len(self.model.config.quantile_levels)
+        result = np.empty((*known.shape, num_levels, prediction_length), np.float32)
         if targets.shape[1]:
             forecast = self.model.forecast(
                 self._tensor(_filled(padded[rows, targets])),
@@ -206,19 +209,26 @@ def _filled(values: Float32[np.ndarray, "*rows T"]) -> Float32[np.ndarray, "*row
 
 
 def _interpolated(
-    quantiles: Float32[np.ndarray, "B V nine H"], levels: Sequence[float]
+    quantiles: Float32[np.ndarray, "B V known H"],
+    known_levels: tuple[float, ...],
+    levels: tuple[float, ...],
 ) -> Float32[np.ndarray, "B V Q H"]:
-    """Values at ``levels``, linear between the two levels beside each."""
-    if levels == QUANTILE_LEVELS:
+    """Values at ``levels``, linear between the two known levels beside each."""
+    if levels == known_levels:
         return quantiles
-    place = np.interp(levels, QUANTILE_LEVELS, np.arange(len(QUANTILE_LEVELS)))
-    below = np.minimum(place.astype(np.int64), len(QUANTILE_LEVELS) - 2)
+    place = np.interp(levels, known_levels, np.arange(len(known_levels)))
+    below = np.minimum(place.astype(np.int64), len(known_levels) - 2)
     share = (place - below).astype(np.float32)[:, None]
     return quantiles[:, :, below] * (1 - share) + quantiles[:, :, below + 1] * share
 
 
-def _argument_faults(prediction_length: int, levels: Sequence[float], batch_size: int) -> list[str]:
-    lowest, highest = QUANTILE_LEVELS[0], QUANTILE_LEVELS[-1]
+def _argument_faults(
+    prediction_length: int,
+    levels: tuple[float, ...],
+    batch_size: int,
+    known_levels: tuple[float, ...],
+) -> list[str]:
+    lowest, highest = known_levels[0], known_levels[-1]
     faults = [
         f"predict: {name} = {value}, at least 1 is allowed; raise it"
         for name, value in (("prediction_length", prediction_length), ("batch_size", batch_size))
