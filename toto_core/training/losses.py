@@ -1,35 +1,53 @@
-"""Pinball loss of next-patch predictions, in the asinh space in which the network works.
+"""Losses of next-patch predictions, in the asinh space in which the network works.
 
 Patch i predicts patch i + 1. Its targets are standardised with the location and scale of patch i,
 which know nothing of patch i + 1, and compressed by asinh (arXiv 2605.20119 sections 2.2 and 2.4;
 the anchor is not stated there, and any other would leak).
 
-Shapes: B rows, V variates, T time steps, P patches, L patch size, Q quantile levels; ``predicted``
-= P - 1, the patches that have a predecessor.
+Shapes: B rows, V variates, T time steps, P patches, L patch size, Q quantile levels, K
+components; ``predicted`` = P - 1, the patches that have a predecessor.
 """
 
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from toto_core.model import Output
+from toto_core.model import MixtureOutput, Output
 from toto_core.model.sizes import QUANTILE_LEVELS
+from toto_core.model.student_t import StudentTMixture
 from toto_core.training.settings import TrainSettings
+
+CAUCHY_SCALE = 0.1  # delta of Toto 1.0; there of scaled values, here in asinh space
 
 
 def objective_sum(
-    output: Output,
+    output: Output | MixtureOutput,
     target_BVT: Float[Tensor, "B V T"],
     weight_BVPL: Float[Tensor, "B V predicted L"],
     settings: TrainSettings,
 ) -> Float[Tensor, ""]:
-    """Sum the loss of what the network says of a micro-batch over its weighted targets."""
+    """Sum the loss of what the network says over its weighted targets.
+
+    Of quantiles: the pinball loss, and ``huber_share`` of Huber's loss on the median. Of a mixture:
+    ``nll_share`` of its negative log-likelihood, the rest Cauchy's loss on its mean (Toto 1.0,
+    arXiv 2407.07874).
+    """
+    patch_size = target_BVT.shape[-1] // (weight_BVPL.shape[2] + 1)
+    targets = anchored_targets(target_BVT, output.loc, output.scale, patch_size=patch_size)
+    if isinstance(output, MixtureOutput):
+        mixture = StudentTMixture(*(part[..., :-1, :] for part in output.mixture))
+        return mixture_sum(mixture, targets, weight_BVPL, nll_share=settings.nll_share)
     quantiles = output.quantiles[..., :-1, :]
-    targets = anchored_targets(target_BVT, output.loc, output.scale, patch_size=quantiles.shape[-1])
-    return pinball_sum(quantiles, targets, weight_BVPL)
+    loss = pinball_sum(quantiles, targets, weight_BVPL, output.levels)
+    if not settings.huber_share:
+        return loss
+    median = quantiles[output.levels.index(0.5)]
+    huber = huber_sum(median, targets, weight_BVPL, delta=settings.huber_delta)
+    return torch.lerp(loss, huber, settings.huber_share)
 
 
 def anchored_targets(
@@ -85,6 +103,37 @@ def pinball_sum(
     the weights of the whole step, over all its micro-batches, for the mean.
     """
     return _Pinball.apply(quantiles_QBVPL, target_BVPL, weight_BVPL, levels)  # pyright: ignore
+
+
+def huber_sum(
+    median_BVPL: Float[Tensor, "B V predicted L"],
+    target_BVPL: Float[Tensor, "B V predicted L"],
+    weight_BVPL: Float[Tensor, "B V predicted L"],
+    *,
+    delta: float,
+) -> Float[Tensor, ""]:
+    """Sum Huber's loss over all weighted points: d^2 / 2 up to ``delta``, linear beyond."""
+    loss = F.huber_loss(median_BVPL, target_BVPL, reduction="none", delta=delta)
+    return (loss * weight_BVPL).sum()
+
+
+def mixture_sum(
+    mixture: StudentTMixture,
+    target_BVPL: Float[Tensor, "B V predicted L"],
+    weight_BVPL: Float[Tensor, "B V predicted L"],
+    *,
+    nll_share: float,
+) -> Float[Tensor, ""]:
+    """Sum the composite loss of Toto 1.0 over all weighted points.
+
+    The likelihood is that of the targets in asinh space. The one of the values themselves differs
+    by the log-derivative of the standardisation, which no weight of the network enters: the
+    gradients are the same. The robust loss is Barron's (arXiv 1701.03077) with alpha = 0.
+    """
+    nll = -mixture.log_density(target_BVPL)
+    error = (target_BVPL - mixture.mean()) / CAUCHY_SCALE
+    cauchy = (error.square() / 2).log1p()
+    return (torch.lerp(cauchy, nll, nll_share) * weight_BVPL).sum()
 
 
 class _Pinball(torch.autograd.Function):
