@@ -1,7 +1,8 @@
 """Stage ``crossval``: one rolling refit -> data/forecasts/fold-<K>.parquet.
 
-The refit starts from scratch, sees everything before its fold's cut-off, has a fixed budget and
-no early stop, so nothing of the fold it forecasts, or of the validation period, chooses anything.
+The refit starts from scratch or from ``train.init``, sees everything before its fold's cut-off,
+has a fixed budget and no early stop, so nothing of the fold it forecasts, or of the validation
+period, chooses anything.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from toto_core.data.splits import Fold, Splits
 from toto_core.data.tables import read_items
 from toto_core.errors import ConfigError
 from toto_core.evaluation.backtest import backtest
+from toto_core.evaluation.metrics import QUANTILE_LEVELS
 from toto_core.files import write_json, writing
 from toto_core.inference import Forecaster
 
@@ -48,6 +50,7 @@ def run(params: Params, root: Path, *, fold: int) -> Summary:
         partial(
             forecaster.predict,
             prediction_length=splits.prediction_length,
+            quantile_levels=QUANTILE_LEVELS,
             batch_size=params.evaluate.batch_size,
         ),
         context_length=params.model.context_length,
@@ -62,9 +65,10 @@ def run(params: Params, root: Path, *, fold: int) -> Summary:
         "items": forecasts["item_id"].n_unique(),
         "forecasts": forecasts.select(pl.struct("item_id", "variate", "origin").n_unique()).item(),
         "steps": fitted.state.step,
-        "train_loss": curve[-1],
         "points_seen": fitted.state.points,
     }
+    if curve:
+        metrics["train_loss"] = curve[-1]
     write_json(
         root / paths.METRICS / f"crossval-{fold}.json",
         {"cutoff": segment.cutoff.isoformat(), **metrics},

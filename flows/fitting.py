@@ -4,11 +4,13 @@ The state that a killed run goes on from lies in runs/<key>/, where the key is t
 that decides the result, this code included: the same key resumes, another one starts afresh.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
 import toto_core
 from flows import paths
+from flows.base_model import BaseModel, find_base
 from flows.progress import Track, shown
 from toto_core.config import ModelParams, Params
 from toto_core.data.corpus import ARRAYS_FILE, NAMES_FILE, VALUES_FILE, Corpus
@@ -16,8 +18,10 @@ from toto_core.data.splits import Splits
 from toto_core.data.windows import TrainingWindows, validation_batches
 from toto_core.errors import ConfigError
 from toto_core.model import SIZES, ModelConfig, Toto2, for_context
+from toto_core.model.weights import load_model
 from toto_core.training.checkpoint import CheckpointStore, file_hash, run_key
 from toto_core.training.device import choose_device, choose_dtype, suit_threads
+from toto_core.training.finetune import choose_learners, merged, num_learning, remove_changes
 from toto_core.training.loop import final_weights, train
 from toto_core.training.settings import TrainSettings
 from toto_core.training.state import TrainState
@@ -35,12 +39,21 @@ class Fit:
         state: the run at its end.
         store: the run's scratch; remove it once the results are written.
         data_hashes: SHA-256 of each file that was trained on, by name.
+        base: what it was fine-tuned from, if it was.
+        num_learning: parameters that learned.
     """
 
     model: Toto2
     state: TrainState
     store: CheckpointStore
     data_hashes: dict[str, str]
+    base: BaseModel | None
+    num_learning: int
+
+    def take(self, step: int) -> None:
+        """Give ``model`` the weights that were kept after ``step`` steps."""
+        tensors = self.store.load_weights(step)
+        self.model.load_state_dict(merged(tensors, self.state.settings.finetune))
 
 
 def fit(
@@ -63,11 +76,19 @@ def fit(
         track: called with the numbers of a step and the step, now and then.
 
     Raises:
-        ConfigError: if ``model.size`` is unknown.
+        ConfigError: if ``model.size`` is unknown, ``train.init`` does not fit, or there is nothing
+            to learn and no model to begin with.
         DataError: if the corpus is broken or holds no window.
         TrainingError, StoppedError, CheckpointError: see ``training.loop.train``.
     """
-    config = model_config(params.model)
+    config, base = model_config(params.model), None
+    if params.train.init is not None:
+        base = find_base(params.train.init, root, params.model)
+    elif max_steps == 0:
+        raise ConfigError(
+            f"params.yaml: max_steps of {name} = 0, at least 1 is needed from scratch; raise it or "
+            "name a model in train.init"
+        )
     settings = TrainSettings.from_mapping(params.train.model_dump() | {"max_steps": max_steps})
     corpus, splits = Corpus.open(root / paths.CORPUS), Splits.load(root / paths.SPLITS)
     shape = {
@@ -96,13 +117,14 @@ def fit(
     data_hashes = hash_data(root)
     decisive = params.model_dump(mode="json", include={"seed", "model", "train"})
     decisive |= {"name": name, "cutoff": cutoff, "max_steps": max_steps, "data": data_hashes}
-    decisive["code"] = hash_code()
+    decisive |= {"code": hash_code(), "base": base and base.facts}
     store = CheckpointStore(
         root / paths.RUNS / run_key(decisive), interval_s=settings.checkpoint_interval_s
     )
     device = choose_device()
     suit_threads(config.d_model)
-    model = Toto2(config, seed=params.seed).to(device)
+    model = start_model(config, base, settings, seed=params.seed).to(device)
+    learning = num_learning(model)
     model.to_compute(choose_dtype(settings.precision, device))
     with shown(name, max_steps=max_steps, every=settings.validate_every, track=track) as log:
         state = train(
@@ -115,12 +137,25 @@ def fit(
             device=device,
             log=log,
         )
-    model.load_state_dict(final_weights(state, store))
-    return Fit(model, state, store, data_hashes)
+    weights = merged(final_weights(state, store), settings.finetune)
+    remove_changes(model)
+    model.load_state_dict(weights)
+    return Fit(model, state, store, data_hashes, base, learning)
+
+
+def start_model(
+    config: ModelConfig, base: BaseModel | None, settings: TrainSettings, *, seed: int
+) -> Toto2:
+    """Build the network at step 0: drawn from ``seed``, or the base with what learns of it."""
+    if base is None:
+        return Toto2(config, seed=seed)
+    model = load_model(base.directory)
+    choose_learners(model, settings.finetune, seed=seed)
+    return model
 
 
 def model_config(params: ModelParams) -> ModelConfig:
-    """Look up the configuration of ``model.size`` for ``model.context_length``.
+    """Look up the configuration of ``model.size``, for the context and with the head asked for.
 
     Raises:
         ConfigError: if there is no such size.
@@ -130,7 +165,12 @@ def model_config(params: ModelParams) -> ModelConfig:
             f"params.yaml: model.size = {params.size!r}, one of {', '.join(SIZES)}; "
             "choose one of these"
         )
-    return for_context(SIZES[params.size], params.context_length)
+    return dataclasses.replace(
+        for_context(SIZES[params.size], params.context_length),
+        head=params.head,
+        quantile_levels=params.quantile_levels,
+        num_components=params.num_components if params.head == "student_t" else 0,
+    )
 
 
 def hash_data(root: Path) -> dict[str, str]:

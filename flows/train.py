@@ -19,7 +19,6 @@ from toto_core.data.splits import Splits
 from toto_core.data.tables import read_items
 from toto_core.errors import DataError
 from toto_core.files import write_json, writing
-from toto_core.model import QUANTILE_LEVELS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -78,14 +77,20 @@ def last_training_time(root: Path) -> datetime:
 def _metrics(fitted: Fit) -> dict[str, float]:
     state = fitted.state
     best = state.kept[0]
-    return {
+    metrics: dict[str, float] = {
         "best_step": best.step,
         "steps": state.step,
         "validation_loss": best.val_loss,
-        "train_loss": next(p.loss for p in reversed(state.curve) if p.split == "train"),
         "points_seen": state.points,
         "parameters": fitted.model.num_parameters(),
+        "learning_parameters": fitted.num_learning,
     }
+    for point in state.curve:  # the last training loss counts; a base is validated at step 0
+        if point.split == "train":
+            metrics["train_loss"] = point.loss
+        elif point.step == 0:
+            metrics["base_validation_loss"] = point.loss
+    return metrics
 
 
 def _write(params: Params, root: Path, fitted: Fit, metrics: Mapping[str, float]) -> None:
@@ -95,7 +100,7 @@ def _write(params: Params, root: Path, fitted: Fit, metrics: Mapping[str, float]
         write_json(folder / "run.json", facts)
     with writing(root / paths.CHECKPOINTS) as folder:
         for kept in fitted.state.kept:
-            fitted.model.load_state_dict(fitted.store.load_weights(kept.step))
+            fitted.take(kept.step)
             fitted.model.save_pretrained(folder / f"step-{kept.step:06d}")
     write_json(root / paths.METRICS / "train.json", metrics)
     with writing(root / paths.PLOTS / "loss.csv") as path:
@@ -113,9 +118,10 @@ def _run_facts(
         "seed": params.seed,
         "model": params.model.model_dump(),
         "train": params.train.model_dump(),
+        "base": fitted.base and fitted.base.facts,
         "context_length": params.model.context_length,
         "prediction_length": Splits.load(root / paths.SPLITS).prediction_length,
-        "quantile_levels": QUANTILE_LEVELS,
+        "quantile_levels": fitted.model.config.quantile_levels,
         "compute_dtype": str(fitted.model.compute_dtype).removeprefix("torch."),
         "corpus_sha256": {name: hashes[name] for name in hashes if name != paths.SPLITS.name},
         "splits_sha256": hashes[paths.SPLITS.name],
@@ -125,10 +131,12 @@ def _run_facts(
 
 
 def _sentence(params: Params, metrics: Mapping[str, float]) -> str:
+    base_loss = metrics.get("base_validation_loss")
     return (
         f"{params.model.size} with {metrics['parameters']:,} parameters, "
         f"{metrics['steps']:g} steps over {metrics['points_seen'] / 1e6:.1f}M points; "
         f"validation loss {metrics['validation_loss']:.4f} at step {metrics['best_step']:g}"
+        + (f" (base: {base_loss:.4f})" if base_loss is not None else "")
     )
 
 

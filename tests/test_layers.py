@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ORCHESTRATION = {"flows", "prefect", "dvc", "wandb", "gto"}
+ORCHESTRATION = {"flows", "prefect", "dvc", "wandb", "gto", "huggingface_hub", "httpx2"}
 NETWORK_PARTS = ("model", "optim", "training")
 NETWORK_MAY = {"numpy", "torch", "safetensors", "jaxtyping"}
 NETWORK_MAY_OF_OURS = (
@@ -21,6 +21,8 @@ OWNERS = {
     "prefect": {"flows/observed.py", "flows/pipeline.py"},
     "wandb": {"flows/tracking.py"},
     "dvc": {"flows/graph.py"},
+    "huggingface_hub": {"flows/base_model.py"},
+    "httpx2": {"flows/base_model.py"},
 }
 
 
@@ -91,6 +93,8 @@ def test_layer_imports_only_what_it_may(path: Path) -> None:
         ("toto_core/evaluation/x.py", "import torch.nn", ["torch.nn"]),
         ("flows/train.py", "from flows.ingest import run", ["flows.ingest.run"]),
         ("flows/train.py", "import wandb", ["wandb"]),
+        ("flows/train.py", "import huggingface_hub", ["huggingface_hub"]),
+        ("toto_core/data/x.py", "import huggingface_hub", ["huggingface_hub"]),
     ],
 )
 def test_layer_rules_find_what_is_planted(path: str, text: str, expected: list[str] | None) -> None:

@@ -1,5 +1,6 @@
 """The typed form of ``params.yaml``: every value of a run, with the range it may have."""
 
+import itertools
 import re
 from collections.abc import Hashable, Mapping
 from datetime import date
@@ -25,6 +26,7 @@ from pydantic import (
 from toto_core.errors import ConfigError
 
 PATCH_SIZE = 32
+JUDGED_LEVELS = (0.1, 0.9)  # the lowest and the highest that the stage evaluate asks for
 
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveShare = Annotated[float, Field(gt=0, le=1)]
@@ -38,6 +40,22 @@ def _ascending(pair: tuple[float, float]) -> tuple[float, float]:
 
 
 Range = Annotated[tuple[float, float], AfterValidator(_ascending)]
+
+
+def _levels(levels: tuple[float, ...]) -> tuple[float, ...]:
+    if any(low >= high for low, high in itertools.pairwise(levels)):
+        raise ValueError("rising numbers, each once; sort them")
+    if 0.5 not in levels:
+        raise ValueError("0.5 must be among them, the median is fed back; add it")
+    lowest, highest = JUDGED_LEVELS
+    if levels[0] > lowest or levels[-1] < highest:
+        raise ValueError(f"{lowest} to {highest} must be spanned, they are judged; add levels")
+    return levels
+
+
+Levels = Annotated[
+    tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(min_length=1), AfterValidator(_levels)
+]
 
 
 class Section(BaseModel):
@@ -152,7 +170,7 @@ class ModelParams(Section):
     size: str
     context_length: Annotated[int, Field(ge=2 * PATCH_SIZE, multiple_of=PATCH_SIZE)]
     head: Literal["quantiles", "student_t"]
-    quantile_levels: tuple[Annotated[float, Field(gt=0, lt=1)], ...]
+    quantile_levels: Levels
     num_components: PositiveInt
 
 
@@ -179,7 +197,7 @@ class TrainParams(Section):
 
     init: str | None
     finetune: FinetuneParams
-    max_steps: PositiveInt
+    max_steps: NonNegativeInt
     max_minutes: PositiveFloat | None
     batch_size: PositiveInt
     num_variates: PositiveInt
@@ -222,7 +240,7 @@ class TrainParams(Section):
 class CrossvalParams(Section):
     """The budget of each rolling refit."""
 
-    max_steps: PositiveInt
+    max_steps: NonNegativeInt
 
 
 class EvaluateParams(Section):

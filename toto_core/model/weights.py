@@ -23,6 +23,7 @@ CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 
+_MARKS = {"d_model", "layer_group_size"}  # keys that Toto 1.0 does not have
 _TAU_TOLERANCE = 1e-5  # relative; the stored values are float32
 
 
@@ -70,6 +71,11 @@ def load_config(directory: Path) -> ModelConfig:
             "model or mend the path"
         )
     values = _read_json(directory / CONFIG)
+    if not values.keys() & _MARKS:
+        raise CheckpointError(
+            f"{directory / CONFIG}: {' and '.join(sorted(_MARKS))} are missing, the format of Toto "
+            "2.0 is needed; load a model of that version"
+        )
     try:
         return config_from_json(values)
     except ValueError as error:
@@ -93,18 +99,29 @@ def _read_json(path: Path) -> dict[str, object]:
     return values
 
 
-def _read_tensors(directory: Path) -> dict[str, Tensor]:
+def model_files(directory: Path) -> list[Path]:
+    """The files of the model in ``directory``: its configuration, then its weights.
+
+    Raises:
+        CheckpointError: if the index of sharded weights is broken.
+    """
     if not (directory / INDEX).exists() or (directory / WEIGHTS).exists():
-        return _read_file(directory / WEIGHTS)
+        return [directory / CONFIG, directory / WEIGHTS]
     shards = _read_json(directory / INDEX).get("weight_map")
     if not isinstance(shards, dict):
         raise CheckpointError(
             f"{directory / INDEX}: weight_map = {shards!r}, a JSON object is needed; copy the "
             "model again"
         )
+    names = sorted({str(name) for name in shards.values()})
+    return [directory / CONFIG, directory / INDEX, *(directory / name for name in names)]
+
+
+def _read_tensors(directory: Path) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
-    for name in sorted(set(shards.values())):
-        tensors |= _read_file(directory / str(name))
+    for path in model_files(directory):
+        if path.suffix != ".json":
+            tensors |= _read_file(path)
     return tensors
 
 

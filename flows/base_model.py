@@ -1,0 +1,149 @@
+"""Find the model that ``train.init`` names: a directory, or a model on the Hugging Face hub.
+
+A copy in the hub's cache is used without asking the hub, so that the refits of one pipeline start
+alike and nothing depends on what the hub says today; another version needs its revision.
+"""
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from toto_core.config import ModelParams
+from toto_core.errors import ConfigError
+from toto_core.model import SIZES, ModelConfig
+from toto_core.model.sizes import native_context
+from toto_core.model.weights import CONFIG, load_config, model_files
+from toto_core.training.checkpoint import file_hash
+
+_HUB_ID = re.compile(r"(?P<name>[\w-][\w.-]*/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
+_HUB_FILES = [CONFIG, "*.safetensors", "*.safetensors.index.json"]
+_PATIENCE_S = 5.0  # with a hub that does not answer
+# What is no part of a size: the base's constants are kept, and its head is compared by itself.
+_OF_THE_BASE = {"residual_mult", "residual_attn_ratio", "norm_eps"}
+_OF_THE_HEAD = {"head", "quantile_levels", "num_components"}
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A model to start from.
+
+    Attributes:
+        config: its own, kept as it is.
+        facts: what a result says of it: ``init``, ``revision`` (the commit on the hub, or None)
+            and the SHA-256 of each of its files.
+    """
+
+    directory: Path
+    config: ModelConfig
+    facts: dict[str, object]
+
+
+def find_base(init: str, root: Path, params: ModelParams) -> BaseModel:
+    """Find the model that ``init`` names; a directory (from ``root``) counts before a hub id.
+
+    Args:
+        params: what the result shall be; its size is known.
+
+    Raises:
+        ConfigError: if there is none, the hub cannot be asked, or ``params`` describe another one.
+        CheckpointError: if its directory is no whole model.
+    """
+    directory, revision = root / Path(init).expanduser(), None
+    if not directory.is_dir():
+        found = _HUB_ID.fullmatch(init)
+        if found is None:
+            raise ConfigError(
+                f"params.yaml: train.init = {init!r}, no such directory is there and it is no hub "
+                "id (owner/name or owner/name@revision); mend it"
+            )
+        directory = _from_hub(init, found["name"], found["revision"])
+        revision = directory.name
+    config = load_config(directory)
+    faults = _mismatches(config, init, params)
+    if faults:
+        raise ConfigError("\n".join(f"params.yaml: {fault}" for fault in faults))
+    hashes = {path.name: file_hash(path) for path in model_files(directory)}
+    return BaseModel(directory, config, {"init": init, "revision": revision, "sha256": hashes})
+
+
+def _from_hub(init: str, name: str, revision: str | None) -> Path:
+    """The folder of the hub's cache with the model, which is fetched if it is not there."""
+    from huggingface_hub import HfApi, snapshot_download  # noqa: PLC0415  (slow, seldom needed)
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError  # noqa: PLC0415
+
+    download = partial(snapshot_download, name, revision=revision, allow_patterns=_HUB_FILES)
+    try:
+        cached = Path(download(local_files_only=True))
+        if all(path.is_file() for path in model_files(cached)):
+            return cached
+    except LocalEntryNotFoundError:
+        pass
+    except HFValidationError as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"params.yaml: train.init = {init!r}, {reason}; mend it") from None
+    with _hub_in_one_line(f"params.yaml: train.init = {init!r}"):
+        # The first question of the download itself would wait for a silent hub without end.
+        HfApi().model_info(name, revision=revision, timeout=_PATIENCE_S)
+        return Path(download())
+
+
+@contextmanager
+def _hub_in_one_line(where: str) -> Iterator[None]:
+    """Say in one line why the hub gives nothing.
+
+    Raises:
+        ConfigError: in place of the errors of its client.
+    """
+    import httpx2  # noqa: PLC0415
+    from huggingface_hub import errors  # noqa: PLC0415
+
+    try:
+        yield
+    except errors.GatedRepoError:
+        reason = "its owner asks for consent; give it on the hub, then log in with 'hf auth login'"
+    except errors.RepositoryNotFoundError:
+        reason = (
+            "neither a directory here nor a public model on the hub; mend it, or log in with "
+            "'hf auth login' if it is private"
+        )
+    except errors.RevisionNotFoundError:
+        reason = "the hub has the model but no such revision; name a branch, tag or commit of it"
+    except (httpx2.HTTPError, OSError) as error:
+        reason = (
+            "neither a directory here nor in the hub's cache, and the hub gives no answer "
+            f"({type(error).__name__}); connect to the network, or copy the model here and name "
+            "its directory"
+        )
+    else:
+        return
+    raise ConfigError(f"{where}, {reason}")
+
+
+def _mismatches(found: ModelConfig, init: str, params: ModelParams) -> list[str]:
+    sizes = {name: _shape(config) for name, config in SIZES.items()}
+    faults = []
+    if sizes[params.size] != _shape(found):
+        same = [name for name, shape in sizes.items() if shape == _shape(found)]
+        is_of = f"has the size {same[0]}" if same else f"has none of the sizes {', '.join(sizes)}"
+        remedy = f"set it to {same[0]}" if same else "start from another model"
+        faults.append(f"model.size = {params.size}, train.init = {init!r} {is_of}; {remedy}")
+    for key in ("head", "quantile_levels", *(["num_components"] * (params.head == "student_t"))):
+        wanted, has = getattr(params, key), getattr(found, key)
+        if wanted != has:
+            faults.append(f"model.{key} = {wanted}, train.init = {init!r} has {has}; set it so")
+    longest = native_context(found)
+    if params.context_length > longest:
+        faults.append(
+            f"model.context_length = {params.context_length}, at most {longest} steps (the "
+            f"context of train.init = {init!r}) is allowed; lower it"
+        )
+    return faults
+
+
+def _shape(config: ModelConfig) -> dict[str, object]:
+    values = dataclasses.asdict(config)
+    return {key: values[key] for key in values.keys() - _OF_THE_BASE - _OF_THE_HEAD}
