@@ -27,14 +27,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.distributed.checkpoint as dcp
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.hf_storage import (
     HuggingFaceStorageReader,
     HuggingFaceStorageWriter,
 )
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+from torch.distributed.checkpoint.state_dict_loader import load as load_shards
+from torch.distributed.checkpoint.state_dict_saver import save as save_shards
 
 from toto_core.errors import CheckpointError
 from toto_core.files import writing
@@ -274,7 +277,7 @@ def _write_tensors(folder: Path, tensors: Mapping[str, Tensor]) -> None:
         save_file(dict(tensors), folder / _TENSORS)
     else:
         writer = HuggingFaceStorageWriter(str(folder), save_distributed=True)
-        dcp.save(dict(tensors), storage_writer=writer)
+        save_shards(dict(tensors), storage_writer=writer)
 
 
 def _hashes(paths: list[Path]) -> dict[str, str]:
@@ -287,11 +290,15 @@ def _load_tensors(folder: Path, like: Like | None) -> dict[str, Tensor]:
     reader = HuggingFaceStorageReader(str(folder))
     stored = reader.read_metadata().state_dict_metadata
     make = like or (lambda _name, size, dtype: torch.empty(size, dtype=dtype))
-    tensors = {name: make(name, m.size, m.properties.dtype) for name, m in stored.items()}
+    tensors = {
+        name: make(name, facts.size, facts.properties.dtype)
+        for name, facts in stored.items()
+        if isinstance(facts, TensorStorageMetadata)
+    }
     with warnings.catch_warnings():
         # That a single process reads alone is meant, and that each process asks for its own parts.
         warnings.simplefilter("ignore")
-        dcp.load(tensors, storage_reader=reader, no_dist=True)
+        load_shards(tensors, storage_reader=reader, no_dist=True)
     return tensors
 
 
@@ -299,7 +306,7 @@ def _load_tensors(folder: Path, like: Like | None) -> dict[str, Tensor]:
 def _disk(directory: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, SafetensorError, dcp.CheckpointException) as error:
+    except (OSError, SafetensorError, CheckpointException) as error:
         raise CheckpointError(
             f"{directory}: the checkpoint cannot be written ({error}); make room or give write "
             "permission, then run dvc repro to go on from the one before"

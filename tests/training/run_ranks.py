@@ -1,0 +1,90 @@
+"""
+Train a small Toto as one of several processes, under torchrun; the first process writes what came.
+
+Argument: a file with a JSON list of jobs. Each has a ``folder`` for its store and its ``result``,
+``changes`` of the settings, and perhaps ``kill``: [rank, step] to die there, ``term``: [rank, step]
+to get a SIGTERM there, ``broken``: the micro-batch from which on one item is infinite.
+"""
+
+import json
+import os
+import signal
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from tiny_model import make_batch, make_settings
+
+from toto_core.errors import TotoError
+from toto_core.model import SIZES, Toto2, for_context
+from toto_core.training.checkpoint import CheckpointStore
+from toto_core.training.distributed import joined, rank, whole
+from toto_core.training.loop import train
+
+CONTEXT = 96
+TIMEOUT = timedelta(seconds=60)
+
+
+class Windows:
+    def __init__(self, broken=None):
+        self.broken = broken
+
+    def batch(self, step):
+        batch = make_batch(step, rows=2, num_patches=CONTEXT // 4)
+        if self.broken is not None and step >= self.broken:
+            batch.target[1, 0, :] = float("inf")
+            batch.target_mask[1, 0, :] = True
+        return batch
+
+
+def run(job):
+    """Train as the job says; returns the records of the steps and the final state."""
+    records = []
+
+    def log(record):
+        records.append(dict(record))
+        for key, number in (("kill", signal.SIGKILL), ("term", signal.SIGTERM)):
+            if [rank(), record.get("step")] == job.get(key):
+                os.kill(os.getpid(), number)
+
+    folder = Path(job["folder"])
+    settings = make_settings(**job["changes"])
+    state = train(
+        Toto2(for_context(SIZES["nano"], CONTEXT)),
+        Windows(job.get("broken")),
+        # Not a multiple of the processes.
+        [make_batch(10**6 + n, rows=2, num_patches=CONTEXT // 4, horizon=32) for n in range(3)],
+        settings,
+        seed=0,
+        store=CheckpointStore(folder / "store", interval_s=job.get("interval_s", 0.0)),
+        device=torch.device("cpu"),
+        log=log,
+    )
+    return records, state
+
+
+def write(job, records, state):
+    snapshot = state.snapshot()
+    tensors = {name: value.contiguous() for name, value in whole(snapshot.tensors).items()}
+    if rank() == 0:
+        folder = Path(job["folder"])
+        save_file(tensors, folder / "tensors.safetensors")
+        values = {"records": records, "values": snapshot.values}
+        (folder / "records.json").write_text(json.dumps(values))
+
+
+def main(path):
+    torch.set_num_threads(1)
+    with joined(timeout=TIMEOUT):
+        for job in json.loads(Path(path).read_text()):
+            try:
+                write(job, *run(job))
+            except TotoError as error:
+                name = f"error-{rank()}.txt"
+                (Path(job["folder"]) / name).write_text(f"{type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
