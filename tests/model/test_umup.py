@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from toto_core.model.umup import UnitLinear, rms_norm, scale_grad, unit_silu
+from toto_core.model.umup import Order, UnitLinear, rms_norm, scale_grad, unit_silu
 
 TOKENS, FAN_IN, FAN_OUT = 12, 16, 9
 
@@ -73,16 +73,21 @@ def test_row_scale_equals_a_product_behind_the_layer(bias):
         torch.testing.assert_close(folded, plain)
 
 
-@pytest.mark.parametrize("rows", [slice(2, 7), torch.tensor([4, 0, 8])], ids=["slice", "order"])
+ORDER = torch.tensor([4, 0, 8, 1, 7, 2, 3, 6, 5])
+
+
+@pytest.mark.parametrize("rows", [slice(2, 7), Order(ORDER, ORDER.argsort())], ids=str)
 def test_rows_are_outputs_of_the_whole_layer(rows):
-    x, linear = draw(TOKENS, FAN_IN, seed=2), layer()
+    x, grad, linear = draw(TOKENS, FAN_IN, seed=2), draw(TOKENS, FAN_OUT, seed=3), layer()
+    chosen = rows if isinstance(rows, slice) else rows.rows
     part = linear(x, rows=rows)
-    torch.testing.assert_close(part, linear(x)[:, rows])
-    part.sum().backward()
-    grad = linear.weight.grad.clone()
-    linear.weight.grad = None
-    linear(x)[:, rows].sum().backward()
-    torch.testing.assert_close(grad, linear.weight.grad)
+    torch.testing.assert_close(part, linear(x)[:, chosen])
+    part.backward(grad[:, chosen])
+    found = [p.grad.clone() for p in linear.parameters()]
+    linear.zero_grad()
+    linear(x)[:, chosen].backward(grad[:, chosen])
+    for one, parameter in zip(found, linear.parameters(), strict=True):
+        torch.testing.assert_close(one, parameter.grad)
 
 
 def test_bfloat16_activations_keep_float32_gradients():

@@ -5,15 +5,15 @@ Shapes: B batch, V variates, P patches, D = d_model, N heads, K = D / N; A is th
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from toto_core.model.rotary import Rotation, feature_order, rotate, rotation
-from toto_core.model.umup import UnitLinear, scale_grad
+from toto_core.model.rotary import Rotation, feature_order, plain_rotation, rotate, rotation
+from toto_core.model.umup import Order, UnitLinear, scale_grad
 
 # Undoes the slope of softplus(p) / ln 2 at p = 0, so that the parameter's gradient has the scale of
 # a plain gain's (DataDog/toto at 46bd92a, PerDimScale; found equal to its gradients).
@@ -33,14 +33,12 @@ class Stand(NamedTuple):
 
     groups: Int[Tensor, "B V P"]  # over time: a patch sees its own group
     column_groups: Int[Tensor, "B V P"]  # over variates
-    centre: Float[Tensor, " P"]  # of the xPos decay
+    centre: Float[Tensor, " P"] | None  # of the xPos decay; None: the same for all
 
 
 def plain_stand(groups: Int[Tensor, "B V P"]) -> Stand:
     """One pass over all patches: the same groups over both axes, one centre."""
-    num_patches = groups.shape[-1]
-    centre = torch.full((num_patches,), num_patches // 2, device=groups.device)
-    return Stand(groups, groups, centre.float())
+    return Stand(groups, groups, None)
 
 
 def sight(stand: Stand, *, head_dim: int, dtype: torch.dtype) -> Sight:
@@ -58,7 +56,11 @@ def sight(stand: Stand, *, head_dim: int, dtype: torch.dtype) -> Sight:
     if num_variates > 1:
         columns = columns.transpose(1, 2)
         variates = (columns[..., :, None] == columns[..., None, :])[:, :, None]
-    turn = rotation(centre, head_dim, device=groups.device, dtype=dtype)
+    kind: dict[str, Any] = {"device": groups.device, "dtype": dtype}
+    if centre is None:
+        turn = plain_rotation(num_patches, head_dim, **kind)
+    else:
+        turn = rotation(centre, head_dim, **kind)
     return Sight(time[:, None], variates, turn)
 
 
@@ -83,6 +85,7 @@ class AxisAttention(nn.Module):
     """
 
     order: Tensor
+    order_back: Tensor
 
     def __init__(self, *, d_model: int, num_heads: int, over_variates: bool, mix: float) -> None:
         super().__init__()
@@ -94,9 +97,9 @@ class AxisAttention(nn.Module):
         within = feature_order(self.head_dim)
         heads = torch.arange(2 * num_heads)[:, None] * self.head_dim
         values = torch.arange(2 * d_model, 3 * d_model)
-        self.register_buffer(
-            "order", torch.cat([(heads + within).flatten(), values]), persistent=False
-        )
+        order = torch.cat([(heads + within).flatten(), values])
+        self.register_buffer("order", order, persistent=False)
+        self.register_buffer("order_back", order.argsort(), persistent=False)
 
     def forward(
         self, x_BVPD: Float[Tensor, "B V P D"], sight: Sight, *, read_from: int = 0
@@ -104,32 +107,32 @@ class AxisAttention(nn.Module):
         """The branch's share of the residual stream, of the patches from ``read_from`` on."""
         if self.over_variates:
             return self._over_variates(x_BVPD[:, :, read_from:], sight)
-        q, k, v = self._heads(x_BVPD.flatten(0, 1))
+        q, k, v = (part.flatten(0, 1).transpose(1, 2) for part in self._heads(x_BVPD))
         turn = sight.rotation
         q = rotate(q[:, :, read_from:], turn.query_cos[read_from:], turn.query_sin[read_from:])
         k = rotate(k, turn.key_cos, turn.key_sin)
-        y = _attend(q, k, v, sight.over_time[:, :, read_from:])
-        return self.out_proj(y.unflatten(0, x_BVPD.shape[:2]))
+        y_RNPK = _attend(q, k, v, sight.over_time[:, :, read_from:])
+        return self.out_proj(y_RNPK.transpose(1, 2).flatten(2).unflatten(0, x_BVPD.shape[:2]))
 
     def _over_variates(self, x_BVPD: Tensor, sight: Sight) -> Tensor:
         num_patches, width = x_BVPD.shape[2:]
         if sight.over_variates is None:
             # The only variate sees only itself: softmax is exactly one and q, k get no gradient.
             return self.out_proj(self.in_proj(x_BVPD, rows=slice(2 * width, 3 * width)))
-        x_BPVD = x_BVPD.transpose(1, 2)
-        q, k, v = self._heads(x_BPVD.flatten(0, 1))
+        q, k, v = (part.permute(0, 2, 3, 1, 4).flatten(0, 1) for part in self._heads(x_BVPD))
         # An earlier layer may have kept the last patches only.
-        y = _attend(q, k, v, sight.over_variates[:, -num_patches:].flatten(0, 1))
-        return self.out_proj(y.view(x_BPVD.shape).transpose(1, 2))
+        y_RNVK = _attend(q, k, v, sight.over_variates[:, -num_patches:].flatten(0, 1))
+        y_BPNVK = y_RNVK.unflatten(0, (-1, num_patches))
+        # Contiguous before the product: a compiler would repeat the weights for each row else.
+        return self.out_proj(y_BPNVK.permute(0, 3, 1, 2, 4).flatten(3))
 
-    def _heads(self, x_RAD: Tensor) -> tuple[Tensor, ...]:
-        """Queries (gain and logit scale included), keys and values: each R N A K."""
-        gains = self._pds(self._num_rows(x_RAD))[self.order[: self.head_dim]] / self.head_dim
-        others = torch.ones(2 * x_RAD.shape[-1], dtype=gains.dtype, device=gains.device)
+    def _heads(self, x_BVPD: Tensor) -> tuple[Tensor, ...]:
+        """Queries (gain and logit scale included), keys and values: each B V P N K."""
+        gains = self._pds(self._num_rows(x_BVPD))[self.order[: self.head_dim]] / self.head_dim
+        others = torch.ones(2 * x_BVPD.shape[-1], dtype=gains.dtype, device=gains.device)
         row_scale = torch.cat([gains.repeat(self.num_heads), others])
-        qkv = self.in_proj(x_RAD, row_scale=row_scale, rows=self.order)
-        heads = qkv.unflatten(-1, (3, self.num_heads, self.head_dim)).unbind(2)
-        return tuple(part.transpose(1, 2) for part in heads)
+        qkv = self.in_proj(x_BVPD, row_scale=row_scale, rows=Order(self.order, self.order_back))
+        return qkv.unflatten(-1, (3, self.num_heads, self.head_dim)).unbind(3)
 
     def _num_rows(self, x: Tensor) -> int:
         tokens = self.in_proj.global_tokens or x.numel() // x.shape[-1]
@@ -137,12 +140,10 @@ class AxisAttention(nn.Module):
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, seen: Tensor) -> Tensor:
-    """Softmax attention of R N A K under the mask R 1 A A; the result is R A (N K)."""
+    """Softmax attention of R N A K under the mask R 1 A A."""
     if q.device.type == "cpu":
-        y = _attend_by_products(q, k, v, seen)
-    else:
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, scale=1.0)
-    return y.transpose(1, 2).flatten(2)
+        return _attend_by_products(q, k, v, seen)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=seen, scale=1.0)
 
 
 def _attend_by_products(q: Tensor, k: Tensor, v: Tensor, seen: Tensor) -> Tensor:

@@ -27,9 +27,9 @@ DECAY_FLOOR = 0.4
 class Rotation(NamedTuple):
     """Factors of the features and of their partners, for queries and for keys."""
 
-    query_cos: Float[Tensor, "P K"]
+    query_cos: Float[Tensor, "P half"]
     query_sin: Float[Tensor, "P half"]
-    key_cos: Float[Tensor, "P K"]
+    key_cos: Float[Tensor, "P half"]
     key_sin: Float[Tensor, "P half"]
 
 
@@ -59,13 +59,23 @@ def rotation(
     angle = position * BASE ** (-even / width)
     decay = (even + DECAY_FLOOR * width) / ((1 + DECAY_FLOOR) * width)
     power = decay ** ((position - centre.to(position)[:, None]) / DECAY_LENGTH)
-    rest = torch.ones(num_patches, head_dim - width, device=device, dtype=torch.float64)
 
     def factors(gain: Tensor) -> tuple[Tensor, Tensor]:
-        cos, sin = angle.cos() * gain, angle.sin() * gain
-        return torch.cat([cos, cos, rest], -1).to(dtype), sin.to(dtype)
+        return (angle.cos() * gain).to(dtype), (angle.sin() * gain).to(dtype)
 
     return Rotation(*factors(power), *factors(1 / power))
+
+
+@torch.compiler.assume_constant_result
+def plain_rotation(
+    num_patches: int, head_dim: int, *, device: torch.device, dtype: torch.dtype
+) -> Rotation:
+    """The factors for one pass over all patches, as a constant of a compiled graph.
+
+    Left in the graph, the compiler computes them anew for every feature of every token.
+    """
+    centre = torch.full((num_patches,), num_patches // 2, device=device)
+    return rotation(centre.float(), head_dim, device=device, dtype=dtype)
 
 
 class _Rotate(torch.autograd.Function):
@@ -84,7 +94,7 @@ class _Rotate(torch.autograd.Function):
 
 
 def rotate(
-    x: Float[Tensor, "B N P K"], cos: Float[Tensor, "P K"], sin: Float[Tensor, "P half"]
+    x: Float[Tensor, "B N P K"], cos: Float[Tensor, "P half"], sin: Float[Tensor, "P half"]
 ) -> Float[Tensor, "B N P K"]:
     """``x`` turned by the angle of its position; contiguous."""
     return _Rotate.apply(x, cos, sin)  # pyright: ignore
@@ -92,8 +102,12 @@ def rotate(
 
 def _rotated(x: Tensor, cos: Tensor, sin: Tensor, sign: int) -> Tensor:
     half = sin.shape[-1]
-    y = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    torch.mul(x, cos, out=y)
-    y[..., :half].addcmul_(x[..., half : 2 * half], sin, value=-sign)
-    y[..., half : 2 * half].addcmul_(x[..., :half], sin, value=sign)
-    return y
+    first, second, rest = x.split((half, half, x.shape[-1] - 2 * half), -1)
+    return torch.cat(
+        [
+            torch.addcmul(first * cos, second, sin, value=-sign),
+            torch.addcmul(second * cos, first, sin, value=sign),
+            rest,
+        ],
+        -1,
+    )

@@ -9,11 +9,11 @@ weights or their gradients, never the large activations.
 # pyright: reportIncompatibleMethodOverride=false
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
@@ -64,6 +64,31 @@ class _ScaledLinear(torch.autograd.Function):
         )
 
 
+class Order(NamedTuple):
+    """An order of all outputs, and the one that undoes it."""
+
+    rows: Int[Tensor, " fan_out"]
+    back: Int[Tensor, " fan_out"]
+
+
+class _Reorder(torch.autograd.Function):
+    """``x[rows]``; the gradient is gathered too, which is far cheaper than to scatter it."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rows: Tensor, back: Tensor) -> Tensor:  # noqa: ANN401
+        ctx.save_for_backward(back)
+        return x[rows]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401
+        return grad[ctx.saved_tensors[0]], None, None
+
+
+def _chosen(x: Tensor, rows: slice | Order) -> Tensor:
+    return x[rows] if isinstance(rows, slice) else _Reorder.apply(x, *rows)  # pyright: ignore
+
+
 def _per_row(factor: float | Tensor) -> float | Tensor:
     return factor[:, None] if isinstance(factor, Tensor) else factor
 
@@ -104,18 +129,18 @@ class UnitLinear(nn.Module):
         x: Float[Tensor, "*tokens fan_in"],
         *,
         row_scale: Float[Tensor, " fan_out"] | None = None,
-        rows: slice | Tensor | None = None,
+        rows: slice | Order | None = None,
     ) -> Float[Tensor, "*tokens rows_out"]:
         """The scaled product, in the dtype of ``x``.
 
         Args:
             x: tokens.
             row_scale: factor of each output, with its true gradient.
-            rows: the outputs wanted, and their order; None: all.
+            rows: the outputs wanted, or the order of all of them; None: all as they are.
         """
         weight, bias = self.weight, self.bias
         if rows is not None:
-            weight, bias = weight[rows], None if bias is None else bias[rows]
+            weight, bias = _chosen(weight, rows), None if bias is None else _chosen(bias, rows)
         tokens = self.global_tokens or max(x.numel() // x.shape[-1], 1)
         scales = (self.forward_scale, self.input_scale, 1 / math.sqrt(tokens))
         return _ScaledLinear.apply(x, weight, bias, row_scale, scales)  # pyright: ignore
