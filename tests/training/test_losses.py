@@ -59,7 +59,7 @@ def test_targets_are_anchored_at_the_patch_before():
     target = torch.arange(T).float().view(1, 1, T)
     loc = torch.arange(P).float().repeat_interleave(L).view(1, 1, T) * 10
     scale = torch.tensor([1.0, 2.0, 4.0, 8.0]).repeat_interleave(L).view(1, 1, T)
-    found = anchored_targets(target, loc, scale, patch_size=L)
+    found = anchored_targets(target, loc[..., :-L], scale[..., :-L], patch_size=L)
     expected = [
         [math.asinh((2 - 0) / 1), math.asinh((3 - 0) / 1)],
         [math.asinh((4 - 10) / 2), math.asinh((5 - 10) / 2)],
@@ -71,18 +71,20 @@ def test_targets_are_anchored_at_the_patch_before():
 def test_targets_do_not_depend_on_their_own_patch_statistics():
     """A leak of patch i + 1 into its own standardisation would show here."""
     target = torch.randn(1, 1, T)
-    loc, scale = torch.zeros(1, 1, T), torch.ones(1, 1, T)
+    loc, scale = torch.zeros(1, 1, T - L), torch.ones(1, 1, T - L)
     changed = loc.clone()
     changed[..., -L:] = 99.0
     before = anchored_targets(target, loc, scale, patch_size=L)
-    assert torch.equal(anchored_targets(target, changed, scale, patch_size=L), before)
+    after = anchored_targets(target, changed, scale, patch_size=L)
+    assert torch.equal(after[..., :-1, :], before[..., :-1, :])
+    assert not torch.equal(after, before)
 
 
 def test_targets_keep_their_digits_at_a_high_level():
     level = 16777216.0  # 2^24: float32 has no digits left below 2
     target = torch.full((1, 1, T), level)
-    loc = torch.full((1, 1, T), level, dtype=torch.float64) + 0.5
-    found = anchored_targets(target, loc, torch.ones(1, 1, T), patch_size=L)
+    loc = torch.full((1, 1, T - L), level, dtype=torch.float64) + 0.5
+    found = anchored_targets(target, loc, torch.ones(1, 1, T - L), patch_size=L)
     torch.testing.assert_close(found, torch.full_like(found, math.asinh(-0.5)))
 
 

@@ -5,7 +5,8 @@ which know nothing of patch i + 1, and compressed by asinh (arXiv 2605.20119 sec
 the anchor is not stated there, and any other would leak).
 
 Shapes: B rows, V variates, T time steps, P patches, L patch size, Q quantile levels, K
-components; ``predicted`` = P - 1, the patches that have a predecessor.
+components; ``predicted`` = P - 1, the patches that have a predecessor; R = T - L, the time steps
+of their predecessors, which are all that the network reads.
 """
 
 from typing import Any
@@ -30,18 +31,18 @@ def objective_sum(
     weight_BVPL: Float[Tensor, "B V predicted L"],
     settings: TrainSettings,
 ) -> Float[Tensor, ""]:
-    """Sum the loss of what the network says over its weighted targets.
+    """Sum the loss of what the network says of all patches but the last over its weighted targets.
 
     Of quantiles: the pinball loss, and ``huber_share`` of Huber's loss on the median. Of a mixture:
     ``nll_share`` of its negative log-likelihood, the rest Cauchy's loss on its mean (Toto 1.0,
     arXiv 2407.07874).
     """
-    patch_size = target_BVT.shape[-1] // (weight_BVPL.shape[2] + 1)
+    patch_size = weight_BVPL.shape[-1]
     targets = anchored_targets(target_BVT, output.loc, output.scale, patch_size=patch_size)
     if isinstance(output, MixtureOutput):
-        mixture = StudentTMixture(*(part[..., :-1, :] for part in output.mixture))
+        mixture = StudentTMixture(*output.mixture)
         return mixture_sum(mixture, targets, weight_BVPL, nll_share=settings.nll_share)
-    quantiles = output.quantiles[..., :-1, :]
+    quantiles = output.quantiles
     loss = pinball_sum(quantiles, targets, weight_BVPL, output.levels)
     if not settings.huber_share:
         return loss
@@ -52,15 +53,15 @@ def objective_sum(
 
 def anchored_targets(
     target_BVT: Float[Tensor, "B V T"],
-    loc_BVT: Float[Tensor, "B V T"],
-    scale_BVT: Float[Tensor, "B V T"],
+    loc_BVR: Float[Tensor, "B V R"],
+    scale_BVR: Float[Tensor, "B V R"],
     *,
     patch_size: int,
 ) -> Float[Tensor, "B V predicted L"]:
     """Standardise each patch by the statistics of the one before: asinh((x - loc) / scale)."""
     target_BVPL = target_BVT.unflatten(-1, (-1, patch_size))
-    loc_BVP1 = loc_BVT.unflatten(-1, (-1, patch_size))[..., :-1, -1:]
-    scale_BVP1 = scale_BVT.unflatten(-1, (-1, patch_size))[..., :-1, -1:]
+    loc_BVP1 = loc_BVR.unflatten(-1, (-1, patch_size))[..., -1:]
+    scale_BVP1 = scale_BVR.unflatten(-1, (-1, patch_size))[..., -1:]
     # In float64: at a high level float32 would lose the digits that make the deviation.
     deviation = (target_BVPL[..., 1:, :].double() - loc_BVP1.double()) / scale_BVP1.double()
     return torch.asinh(deviation.float())

@@ -149,9 +149,16 @@ def _micro_batch(
 def loss_sum(
     model: nn.Module, micro_batch: MicroBatch, settings: TrainSettings
 ) -> Float[Tensor, ""]:
-    """Sum the loss of a micro-batch over its weighted targets."""
+    """Sum the loss of a micro-batch over its weighted targets.
+
+    The last patch is a target only: it predicts none, and no other patch sees it.
+    """
+    read = slice(None, -micro_batch.weight.shape[-1])
     output = model(
-        micro_batch.target, micro_batch.target_mask, micro_batch.cpm_mask, micro_batch.series_ids
+        micro_batch.target[..., read],
+        micro_batch.target_mask[..., read],
+        micro_batch.cpm_mask[..., read],
+        micro_batch.series_ids,
     )
     return objective_sum(output, micro_batch.target, micro_batch.weight, settings)
 
