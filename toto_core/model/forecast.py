@@ -2,13 +2,14 @@
 
 The protocol is the one of the released package (DataDog/toto at 46bd92a).
 
-Shapes: B batch, V variates, E known covariates, T time steps, H prediction length, P patches,
-Q quantile levels.
+Shapes: B batch, V variates (after the targets the known covariates, E), T time steps, H prediction
+length, P patches of which A are encoded anew, S are read, L patch size, Q quantile levels.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -16,8 +17,15 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from toto_core.model.attention import Stand
-from toto_core.model.sizes import PATCH_SIZE
+from toto_core.model.heads import mixture_of
+from toto_core.model.prepared import Seen, Weights, encode
+from toto_core.model.rotary import Rotation, rotation
+from toto_core.model.scaler import causal_stats, standardise
+from toto_core.model.sizes import PATCH_SIZE, ModelConfig
+
+# Rows are forecast in parts of about this many patches, so that the activations of a part stay in
+# the cache of the processor.
+_CPU_TOKENS = 2048
 
 
 class KnownFuture(NamedTuple):
@@ -43,11 +51,15 @@ class Request:
         """Patches of the horizon."""
         return -(-self.prediction_length // PATCH_SIZE)
 
-    def blocks(self) -> Iterator[tuple[int, int]]:
-        """First patch of the horizon and number of patches of each block."""
+    def spans(self, num_context: int) -> Iterator[tuple[int, int, int]]:
+        """Of each block: the first patch to encode, the first to predict, and how many of these.
+
+        A later block encodes the one before again, now that its values are known.
+        """
         size = (self.decode_block_size or self.num_patches * PATCH_SIZE) // PATCH_SIZE
         for first in range(0, self.num_patches, size):
-            yield first, min(size, self.num_patches - first)
+            fresh = num_context + first - size if first else 0
+            yield fresh, num_context + first, min(size, self.num_patches - first)
 
     def faults(self, context_length: int) -> list[str]:
         """One line for each value that is not allowed."""
@@ -71,13 +83,8 @@ class Request:
         return faults
 
 
-# ``Toto2.predict_quantiles``
-Predict = Callable[..., tuple[Tensor, Tensor, Tensor]]
-
-
-@torch.no_grad()
 def forecast(
-    predict_patches: Predict,
+    weights: Weights,
     target: Float[Tensor, "B V T"],
     target_mask: Bool[Tensor, "B V T"],
     series_ids: Int[Tensor, "B V"],
@@ -85,63 +92,132 @@ def forecast(
     *,
     known: KnownFuture | None,
 ) -> Float[Tensor, "Q B V H"]:
-    """The quantiles that ``Toto2.forecast`` describes; each block encodes all patches anew."""
-    num_variates, length = target.shape[1:]
-    faults = request.faults(length)
+    """The quantiles that ``Toto2.forecast`` describes."""
+    faults = request.faults(target.shape[-1])
     if faults:
         raise ValueError("\n".join(faults))
+    parts = _parts(request, target, known)
+    tensors = (target, target_mask, series_ids, *(known or ()))
+    pieces = zip(*(tensor.split(parts) for tensor in tensors), strict=True)
+    with torch.inference_mode():
+        turns = _turns(request, target, weights)
+        found = [_decode(weights, piece, request, turns) for piece in pieces]
+    return torch.cat(found, 1)
+
+
+def _parts(request: Request, target: Tensor, known: KnownFuture | None) -> int:
+    """How many rows are decoded together."""
+    if target.device.type != "cpu":
+        return max(len(target), 1)
+    num_variates = target.shape[1] + (0 if known is None else known.values.shape[1])
+    num_patches = target.shape[2] // PATCH_SIZE + request.num_patches
+    return max(_CPU_TOKENS // (num_variates * num_patches), 1)
+
+
+def _turns(request: Request, target: Tensor, weights: Weights) -> list[Rotation]:
+    """How the new patches of each block are turned; ``_decode`` says where they stand."""
+    num_context, width = target.shape[-1] // PATCH_SIZE, weights.config.qk_dim
+    dtype = weights.patch_proj.linear1.weight.dtype
+    return [
+        _turn(fresh, start + count, width, target.device, dtype)
+        for fresh, start, count in request.spans(num_context)
+    ]
+
+
+@lru_cache(maxsize=256)
+def _turn(fresh: int, end: int, width: int, device: torch.device, dtype: torch.dtype) -> Rotation:
+    centre = torch.full((end - 1,), float(end // 2), device=device)
+    turn = rotation(centre, width, device=device, dtype=dtype)
+    return Rotation(*(factor[fresh:] for factor in turn))
+
+
+def _decode(
+    weights: Weights,
+    inputs: tuple[Tensor, ...],
+    request: Request,
+    turns: list[Rotation],
+) -> Tensor:
+    """Forecast block by block; the later ones encode the patches of the block before and their own.
+
+    They stand as those of the released package do with its cache of keys: their xPos decay counts
+    from their own middle while older keys keep the middle of their time, and over variates they
+    have the groups of the first patches of the context. The latter is visible only where one of
+    these was wholly unobserved.
+    """
+    target, target_mask, series_ids, *rest = inputs
+    known = KnownFuture(*rest) if rest else None
+    num_variates, length = target.shape[1:]
     canvas = _canvas(target, target_mask, series_ids, request, known)
-    forecasts, limits, size = [], None, 0
-    for first, count in request.blocks():
-        start = length // PATCH_SIZE + first
-        quantiles, loc, scale = predict_patches(
-            *canvas.block(fresh=max(start - size, 0) if first else 0, end=start + count),
-            min_observed=request.min_observed,
-            read_from=start - 1,
+    forecasts, limits, past = [], None, []
+    for (fresh, start, count), turn in zip(request.spans(length // PATCH_SIZE), turns, strict=True):
+        values, visible = canvas.upto(start + count - 1)
+        loc, scale = causal_stats(values, visible, min_observed=request.min_observed)
+        new = slice(fresh, None)
+        z = standardise(values[:, :, new], loc[..., new], scale[..., new])
+        hidden = ~visible[:, :, new]
+        token = torch.cat([z.masked_fill(hidden, 0.0), hidden.to(z.dtype)], -1)
+        out, past = encode(
+            weights,
+            token.to(weights.patch_proj.linear1.weight.dtype),
+            canvas.seen(fresh, start + count - 1, turn),
+            past,
+            read_from=start - 1 - fresh,
+            keep=start - fresh,
         )
         if limits is None:
             limits = _limits(canvas, scale[..., start - 1], length, request.max_deviation)
-        read = slice(start - 1, start - 1 + count)
-        real = quantiles.double().sinh() * scale[..., read, None]
-        real = (real + loc[..., read, None]).clamp(*limits).float().sort(dim=0).values
+        quantiles = _quantiles(out, weights.config)
+        real = quantiles.double().sinh() * scale[..., start - 1 :, None]
+        real = (real + loc[..., start - 1 :, None]).clamp(*limits).float().sort(dim=0).values
         real = real[:, :, :num_variates].flatten(-2)
         forecasts.append(real)
-        steps = slice(start * PATCH_SIZE, (start + count) * PATCH_SIZE)
-        canvas.values[:, :num_variates, steps] = real[request.median]
-        canvas.visible[:, :num_variates, steps] = True
-        size = count
+        canvas.fill(real[request.median], start * PATCH_SIZE)
     return torch.cat(forecasts, -1)[..., : request.prediction_length]
+
+
+def _quantiles(out_BVSO: Tensor, config: ModelConfig) -> Tensor:
+    """What the head says, in asinh space: [Q, B, V, S, L]."""
+    raw = out_BVSO.unflatten(-1, (PATCH_SIZE, -1)).permute(4, 0, 1, 2, 3)
+    if config.head == "student_t":
+        return mixture_of(raw).quantiles(config.quantile_levels)
+    return raw
 
 
 @dataclass(frozen=True)
 class _Canvas:
-    """Context and horizon of targets and known covariates; the horizon fills up as it is decoded.
-
-    The later blocks stand as those of the released package do with its cache of keys: their xPos
-    decay counts from their own middle while older keys keep the middle of their time, and over
-    variates they have the groups of the first patches of the context. The latter is visible only
-    where one of these was wholly unobserved.
-    """
+    """Context and horizon of all variates; the horizon fills up as it is decoded."""
 
     values: Float[Tensor, "B V TH"]
     visible: Bool[Tensor, "B V TH"]
     groups: Int[Tensor, "B V P"]
-    columns: Int[Tensor, "B V P"]
-    centre: Float[Tensor, " P"]
 
-    def block(self, *, fresh: int, end: int) -> tuple[Tensor, Tensor, Stand]:
-        """Values, visibility and stand of the patches before the one that ends at ``end``.
+    def upto(self, end: int) -> tuple[Tensor, Tensor]:
+        """Values and visibility of the patches before ``end``, [B, V, P, L]."""
+        steps = end * PATCH_SIZE
+        patches = (-1, PATCH_SIZE)
+        return (
+            self.values[..., :steps].unflatten(-1, patches),
+            self.visible[..., :steps].unflatten(-1, patches),
+        )
 
-        The last patch of the block is only predicted; nothing looks at it. The patches from
-        ``fresh`` on have not been encoded before.
-        """
-        self.centre[fresh:end] = end // 2
-        if fresh:
-            self.columns[..., fresh:end] = self.groups[..., : end - fresh]
-        read = slice(0, end - 1)
-        stand = Stand(self.groups[..., read], self.columns[..., read], self.centre[read])
-        steps = (end - 1) * PATCH_SIZE
-        return self.values[..., :steps], self.visible[..., :steps], stand
+    def seen(self, fresh: int, end: int, turn: Rotation) -> Seen:
+        """Who of the patches from ``fresh`` to ``end`` sees whom of those before ``end``."""
+        groups = self.groups[..., :end]
+        num_variates, num_new = groups.shape[1], end - fresh
+        rows = groups.flatten(0, 1)
+        causal = torch.ones(num_new, end, dtype=torch.bool, device=groups.device).tril(fresh)
+        over_time = (rows[:, fresh:, None] == rows[:, None, :]) & causal
+        if num_variates == 1:
+            return Seen(over_time[:, None], None, turn)
+        columns = groups[..., :num_new].transpose(1, 2)
+        over_variates = columns[..., :, None] == columns[..., None, :]
+        return Seen(over_time[:, None], over_variates[:, :, None], turn)
+
+    def fill(self, median: Tensor, first: int) -> None:
+        """Take the median of the targets from step ``first`` on for observed."""
+        place = (slice(None), slice(median.shape[1]), slice(first, first + median.shape[-1]))
+        self.values[place] = median
+        self.visible[place] = True
 
 
 def _canvas(
@@ -165,9 +241,7 @@ def _canvas(
     values = torch.where(visible, values, 0.0)
     observed = visible.unflatten(-1, (-1, PATCH_SIZE)).any(-1)
     observed[..., length // PATCH_SIZE :] = True  # the horizon is hidden, not missing
-    groups = torch.where(observed, ids[..., None], -1)
-    centre = torch.zeros(groups.shape[-1], device=target.device)
-    return _Canvas(values, visible, groups, groups.clone(), centre)
+    return _Canvas(values, visible, torch.where(observed, ids[..., None], -1))
 
 
 def _limits(

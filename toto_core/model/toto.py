@@ -18,6 +18,7 @@ from toto_core.model.attention import Stand, plain_stand, sight
 from toto_core.model.blocks import Layer
 from toto_core.model.forecast import KnownFuture, Request, forecast
 from toto_core.model.heads import ResidualMLP, build_head
+from toto_core.model.prepared import prepared
 from toto_core.model.scaler import causal_stats, standardise
 from toto_core.model.sizes import PATCH_SIZE, QUANTILE_LEVELS, ModelConfig, residual_taus
 from toto_core.model.student_t import StudentTMixture
@@ -83,8 +84,6 @@ class Toto2(nn.Module):
         )
         self.transformer = _Transformer(config)
         self.output_head = build_head(config)
-        over_time = [n for n in range(config.num_layers) if not config.is_variate_layer(n)]
-        self.last_time_layer = max(over_time, default=None)
         if seed is not None:
             self._initialise(seed)
 
@@ -149,9 +148,7 @@ class Toto2(nn.Module):
         """
         median = self.config.median
         request = Request(prediction_length, median, decode_block_size, min_observed, max_deviation)
-        return forecast(
-            self.predict_quantiles, target, target_mask, series_ids, request, known=known
-        )
+        return forecast(prepared(self), target, target_mask, series_ids, request, known=known)
 
     @classmethod
     def from_pretrained(cls, directory: str | Path) -> "Toto2":
@@ -207,33 +204,13 @@ class Toto2(nn.Module):
         hidden = ~cpm_mask.unflatten(-1, patches).all(-1)
         return torch.where(observed | hidden, series_ids[..., None], -1)
 
-    def predict_quantiles(
-        self,
-        target: Float[Tensor, "B V T"],
-        visible: Bool[Tensor, "B V T"],
-        stand: Stand,
-        *,
-        min_observed: int = 0,
-        read_from: int = 0,
-    ) -> tuple[Float[Tensor, "Q B V R L"], Float[Tensor, "B V P"], Float[Tensor, "B V P"]]:
-        """``predict_patches``, its prediction as quantiles at the levels of the configuration."""
-        prediction, loc, scale = self.predict_patches(
-            target, visible, stand, min_observed=min_observed, read_from=read_from
-        )
-        if isinstance(prediction, StudentTMixture):
-            prediction = prediction.quantiles(self.config.quantile_levels)
-        return prediction, loc, scale
-
     def predict_patches(
         self,
         target: Float[Tensor, "B V T"],
         visible: Bool[Tensor, "B V T"],
         stand: Stand,
-        *,
-        min_observed: int = 0,
-        read_from: int = 0,
     ) -> tuple[
-        Float[Tensor, "Q B V R L"] | StudentTMixture, Float[Tensor, "B V P"], Float[Tensor, "B V P"]
+        Float[Tensor, "Q B V P L"] | StudentTMixture, Float[Tensor, "B V P"], Float[Tensor, "B V P"]
     ]:
         """What the head says, in asinh space, and location and scale of each patch in float64.
 
@@ -241,22 +218,17 @@ class Toto2(nn.Module):
             target: values.
             visible: True = seen by the network.
             stand: who sees whom (``patch_groups``, ``toto_core.model.attention.plain_stand``).
-            min_observed: see ``causal_stats``.
-            read_from: the first patch whose prediction is wanted.
         """
         patches = (-1, PATCH_SIZE)
         visible = visible.unflatten(-1, patches)
         values = torch.where(visible, target.unflatten(-1, patches), 0.0)
-        loc, scale = causal_stats(values, visible, min_observed=min_observed)
+        loc, scale = causal_stats(values, visible)
         z_BVPL = torch.where(visible, standardise(values, loc, scale), 0.0)
         token = torch.cat([z_BVPL, (~visible).to(z_BVPL.dtype)], -1)
         view = sight(stand, head_dim=self.config.qk_dim, dtype=self.compute_dtype)
         x_BVPD = self.patch_proj(token.to(self.compute_dtype))
-        for index, layer in enumerate(self.transformer.layers):
-            # After the last look along time, earlier patches are no longer needed.
-            is_last_look = index == self.last_time_layer
-            x_BVPD = layer(x_BVPD, view, read_from=read_from if is_last_look else 0)
-        x_BVPD = x_BVPD[:, :, x_BVPD.shape[2] - (loc.shape[-1] - read_from) :]
+        for layer in self.transformer.layers:
+            x_BVPD = layer(x_BVPD, view)
         return self.output_head(rms_norm(x_BVPD, self.config.norm_eps)), loc, scale
 
     @torch.no_grad()
