@@ -35,18 +35,16 @@ def objective_sum(
 
     Of quantiles: the pinball loss, and ``huber_share`` of Huber's loss on the median. Of a mixture:
     ``nll_share`` of its negative log-likelihood, the rest Cauchy's loss on its mean (Toto 1.0,
-    arXiv 2407.07874).
+    arXiv 2505.14766).
     """
     patch_size = weight_BVPL.shape[-1]
     targets = anchored_targets(target_BVT, output.loc, output.scale, patch_size=patch_size)
     if isinstance(output, MixtureOutput):
-        mixture = StudentTMixture(*output.mixture)
-        return mixture_sum(mixture, targets, weight_BVPL, nll_share=settings.nll_share)
-    quantiles = output.quantiles
-    loss = pinball_sum(quantiles, targets, weight_BVPL, output.levels)
+        return mixture_sum(output.mixture, targets, weight_BVPL, nll_share=settings.nll_share)
+    loss = pinball_sum(output.quantiles, targets, weight_BVPL, output.levels)
     if not settings.huber_share:
         return loss
-    median = quantiles[output.levels.index(0.5)]
+    median = output.quantiles[output.levels.index(0.5)]
     huber = huber_sum(median, targets, weight_BVPL, delta=settings.huber_delta)
     return torch.lerp(loss, huber, settings.huber_share)
 
