@@ -8,19 +8,29 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 import toto_core
 from flows import paths
 from flows.base_model import BaseModel, find_base
+from flows.launch import Log, launch
 from flows.progress import Track, shown
 from toto_core.config import ModelParams, Params
-from toto_core.data.corpus import ARRAYS_FILE, NAMES_FILE, VALUES_FILE, Corpus
+from toto_core.data.corpus import (
+    ARRAYS_FILE,
+    NAMES_FILE,
+    TRAIN,
+    VALUES_FILE,
+    Corpus,
+    fold_cutoff,
+)
 from toto_core.data.splits import Splits
-from toto_core.data.windows import TrainingWindows, validation_batches
-from toto_core.errors import ConfigError
+from toto_core.data.windows import Batch, TrainingWindows, validation_batches
+from toto_core.errors import ConfigError, TrainingError
 from toto_core.model import SIZES, ModelConfig, Toto2, for_context
 from toto_core.model.weights import load_model
 from toto_core.training.checkpoint import CheckpointStore, file_hash, run_key
-from toto_core.training.device import choose_device, choose_dtype, suit_threads
+from toto_core.training.device import choose_device, choose_dtype, suit_threads, threads_of
 from toto_core.training.finetune import choose_learners, merged, num_learning, remove_changes
 from toto_core.training.loop import final_weights, train
 from toto_core.training.settings import TrainSettings
@@ -28,6 +38,57 @@ from toto_core.training.state import TrainState
 
 # Below toto_core/, with this file: the code that decides the weights.
 _CODE = ("data/augment.py", "data/corpus.py", "data/windows.py", "model", "optim", "training")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training run to do, in this process or in several.
+
+    Attributes:
+        root: the project.
+        name: of the run, for people.
+        worker: what ``flows.worker`` takes to find the job itself.
+        cutoff: name of a cut-off of the corpus; everything before it is trained on.
+        validated: whether the validation period chooses the weights and stops the run; else the
+            last averaged weights are final.
+    """
+
+    params: Params
+    root: Path
+    name: str
+    worker: tuple[str, ...]
+    cutoff: str
+    max_steps: int
+    validated: bool
+
+
+def train_job(params: Params, root: Path) -> Job:
+    """Return the run of stage ``train``."""
+    return Job(params, root, "train", ("train",), TRAIN, params.train.max_steps, True)
+
+
+def crossval_job(params: Params, root: Path, *, fold: int) -> Job:
+    """Return the refit for ``fold``."""
+    worker = ("crossval", f"--fold={fold}")
+    steps = params.crossval.max_steps
+    return Job(params, root, f"crossval {fold}", worker, fold_cutoff(fold), steps, False)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the training loop takes.
+
+    Attributes:
+        model: on ``device``, at step 0.
+        base: what it is fine-tuned from, if it is.
+    """
+
+    model: Toto2
+    windows: TrainingWindows
+    validation: list[Batch]
+    settings: TrainSettings
+    device: torch.device
+    base: BaseModel | None
 
 
 @dataclass(frozen=True)
@@ -56,23 +117,11 @@ class Fit:
         self.model.load_state_dict(merged(tensors, self.state.settings.finetune))
 
 
-def fit(
-    params: Params,
-    root: Path,
-    *,
-    name: str,
-    cutoff: str,
-    max_steps: int,
-    validated: bool,
-    track: Track,
-) -> Fit:
-    """Train on everything before ``cutoff``, from where an earlier try was stopped.
+def fit(job: Job, *, track: Track) -> Fit:
+    """Do ``job``, from where an earlier try was stopped.
 
     Args:
-        name: of the run, for people.
-        cutoff: name of a cut-off of the corpus.
-        validated: whether the validation period chooses the weights and stops the run; else the
-            last averaged weights are final.
+        job: the run.
         track: called with the numbers of a step and the step, now and then.
 
     Raises:
@@ -81,13 +130,54 @@ def fit(
         DataError: if the corpus is broken or holds no window.
         TrainingError, StoppedError, CheckpointError: see ``training.loop.train``.
     """
+    prepared = prepare(job)
+    settings, model = prepared.settings, prepared.model
+    learning = num_learning(model)
+    store = store_of(job, prepared.base)
+    with shown(
+        job.name, max_steps=job.max_steps, every=settings.validate_every, track=track
+    ) as log:
+        if settings.processes > 1:
+            _train_on_several(job, store, d_model=model.config.d_model, log=log)
+        state = train(
+            model,
+            prepared.windows,
+            prepared.validation,
+            settings,
+            seed=job.params.seed,
+            store=store,
+            device=prepared.device,
+            log=log,
+        )
+    weights = merged(final_weights(state, store), settings.finetune)
+    remove_changes(model)
+    model.load_state_dict(weights)
+    return Fit(model, state, store, hash_data(job.root), prepared.base, learning)
+
+
+def _train_on_several(job: Job, store: CheckpointStore, *, d_model: int, log: Log) -> None:
+    """Bring ``store`` to the end of the run, unless it is there, so that nothing is left to do."""
+    if not store.holds_the_end():
+        processes = job.params.train.processes
+        threads = threads_of(d_model, processes)
+        launch(job.name, job.worker, processes=processes, threads=threads, root=job.root, log=log)
+    if not store.holds_the_end():
+        raise TrainingError(
+            f"{job.name}: {store.directory} = without the end of the run, the workers were to "
+            f"leave it there; is {paths.PARAMS} as it was when the stage began? run dvc repro"
+        )
+
+
+def prepare(job: Job) -> Prepared:
+    """Build the network, its data and its settings: the same in every process of a run."""
+    params, root, max_steps = job.params, job.root, job.max_steps
     config, base = model_config(params.model), None
     if params.train.init is not None:
         base = find_base(params.train.init, root, params.model)
     elif max_steps == 0:
         raise ConfigError(
-            f"params.yaml: max_steps of {name} = 0, at least 1 is needed from scratch; raise it or "
-            "name a model in train.init"
+            f"params.yaml: max_steps of {job.name} = 0, at least 1 is needed from scratch; raise "
+            "it or name a model in train.init"
         )
     settings = TrainSettings.from_mapping(params.train.model_dump() | {"max_steps": max_steps})
     corpus, splits = Corpus.open(root / paths.CORPUS), Splits.load(root / paths.SPLITS)
@@ -98,7 +188,7 @@ def fit(
     }
     windows = TrainingWindows(
         corpus,
-        cutoff=cutoff,
+        cutoff=job.cutoff,
         seed=params.seed,
         noise_std=settings.noise_std,
         time_mask_probability=settings.time_mask_probability,
@@ -111,36 +201,25 @@ def fit(
             max_windows=settings.validation_windows,
             **shape,
         )
-        if validated
+        if job.validated
         else []
-    )
-    data_hashes = hash_data(root)
-    decisive = params.model_dump(mode="json", include={"seed", "model", "train"})
-    decisive |= {"name": name, "cutoff": cutoff, "max_steps": max_steps, "data": data_hashes}
-    decisive |= {"code": hash_code(), "base": base and base.facts}
-    store = CheckpointStore(
-        root / paths.RUNS / run_key(decisive), interval_s=settings.checkpoint_interval_s
     )
     device = choose_device()
     suit_threads(config.d_model)
     model = start_model(config, base, settings, seed=params.seed).to(device)
-    learning = num_learning(model)
     model.to_compute(choose_dtype(settings.precision, device))
-    with shown(name, max_steps=max_steps, every=settings.validate_every, track=track) as log:
-        state = train(
-            model,
-            windows,
-            validation,
-            settings,
-            seed=params.seed,
-            store=store,
-            device=device,
-            log=log,
-        )
-    weights = merged(final_weights(state, store), settings.finetune)
-    remove_changes(model)
-    model.load_state_dict(weights)
-    return Fit(model, state, store, data_hashes, base, learning)
+    return Prepared(model, windows, validation, settings, device, base)
+
+
+def store_of(job: Job, base: BaseModel | None) -> CheckpointStore:
+    """Find the scratch of a run: its name is the hash of all that decides the result."""
+    decisive = job.params.model_dump(mode="json", include={"seed", "model", "train"})
+    decisive |= {"name": job.name, "cutoff": job.cutoff, "max_steps": job.max_steps}
+    decisive |= {"data": hash_data(job.root), "code": hash_code(), "base": base and base.facts}
+    return CheckpointStore(
+        job.root / paths.RUNS / run_key(decisive),
+        interval_s=job.params.train.checkpoint_interval_s,
+    )
 
 
 def start_model(

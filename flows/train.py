@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from flows import paths, tracking
-from flows.fitting import Fit, fit
+from flows.base_model import BaseModel
+from flows.fitting import Fit, fit, train_job
 from flows.stage import Summary, run_stage
 from toto_core.config import Params
 from toto_core.data.corpus import TRAIN, Corpus
@@ -27,15 +28,7 @@ def run(params: Params, root: Path) -> Summary:
     """Train the candidate from ``root``/data/corpus."""
     tracked = tracking.start("train", params.model_dump(include={"seed", "model", "train"}))
     try:
-        fitted = fit(
-            params,
-            root,
-            name="train",
-            cutoff=TRAIN,
-            max_steps=params.train.max_steps,
-            validated=True,
-            track=tracked.log,
-        )
+        fitted = fit(train_job(params, root), track=tracked.log)
         metrics = _metrics(fitted)
         _write(params, root, fitted, metrics)
         tracked.log_model(root / paths.CANDIDATE, "toto")
@@ -125,9 +118,15 @@ def _run_facts(
         "compute_dtype": str(fitted.model.compute_dtype).removeprefix("torch."),
         "corpus_sha256": {name: hashes[name] for name in hashes if name != paths.SPLITS.name},
         "splits_sha256": hashes[paths.SPLITS.name],
-        "last_training_time": last_training_time(root).isoformat(),
+        "last_training_time": _newest_seen(root, fitted.base).isoformat(),
         "versions": {"torch": str(torch.__version__), "numpy": np.__version__},
     }
+
+
+def _newest_seen(root: Path, base: BaseModel | None) -> datetime:
+    """Find the newest point that the candidate saw, or its base where that is known and later."""
+    own, of_base = last_training_time(root), base and base.facts["last_training_time"]
+    return max(own, datetime.fromisoformat(str(of_base))) if of_base else own
 
 
 def _sentence(params: Params, metrics: Mapping[str, float]) -> str:

@@ -24,6 +24,7 @@ from toto_core.training.distributed import joined, rank, whole
 from toto_core.training.loop import train
 
 CONTEXT = 96
+ROWS = 16
 TIMEOUT = timedelta(seconds=60)
 
 
@@ -32,7 +33,7 @@ class Windows:
         self.broken = broken
 
     def batch(self, step):
-        batch = make_batch(step, rows=2, num_patches=CONTEXT // 4)
+        batch = make_batch(step, rows=ROWS, num_patches=CONTEXT // 4)
         if self.broken is not None and step >= self.broken:
             batch.target[1, 0, :] = float("inf")
             batch.target_mask[1, 0, :] = True

@@ -143,6 +143,11 @@ class CheckpointStore:
         weights = {int(step): digest for step, digest in body["weights"].items()}
         return Snapshot(body["step"], _load_tensors(path, like), body["values"], weights), faults
 
+    def holds_the_end(self) -> bool:
+        """Whether the newest snapshot, if it is sound, says that its run is over."""
+        path, _ = self._newest_sound()
+        return path is not None and _read_state(path / _STATE)["values"].get("is_over", False)
+
     def save_weights(self, step: int, tensors: Mapping[str, Tensor]) -> str:
         """Write the averaged weights after ``step`` steps; return the file's SHA-256."""
         path = self._weights_path(step)

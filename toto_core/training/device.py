@@ -36,6 +36,12 @@ def _computes_bfloat16(device: torch.device) -> bool:
     return any(capabilities.get(name, False) for name in _BF16_CAPABILITIES)
 
 
+def threads_of(d_model: int, processes: int) -> int:
+    """Give the threads of each of ``processes``: an even share of the cores, or one if narrow."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return 1 if d_model < _MIN_WIDTH_FOR_THREADS else max(1, (cores or 1) // processes)
+
+
 def suit_threads(d_model: int) -> None:
     """Compute with one thread where the network is too narrow for more to pay.
 

@@ -148,7 +148,6 @@ def replicated(network: nn.Module, settings: TrainSettings) -> nn.Module:
     # as they are first laid out. DDP would otherwise lay them out anew after its first step, and
     # from three processes on the order of a sum, hence its last bit, depends on the layout: a
     # resumed run, whose first step comes later, would differ.
-    warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
     return DistributedDataParallel(network, broadcast_buffers=False, find_unused_parameters=True)
 
 

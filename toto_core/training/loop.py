@@ -87,7 +87,7 @@ def train(
             # What was given is the first candidate: only what does better replaces it.
             state.judge(mean_loss(state.average.model, checks, settings), store)
         for step in range(state.step, settings.max_steps):
-            if checks and state.stale >= settings.patience:
+            if state.is_over or (checks and state.stale >= settings.patience):
                 break
             micro_batches = draw(windows, model, settings, step=step, seed=seed, device=device)
             loss = accumulate_gradients(network, micro_batches, settings)
@@ -115,7 +115,9 @@ def train(
                     f"train: stopped after step {state.step} of {settings.max_steps}, the state "
                     "is saved; run dvc repro to go on"
                 )
-    state.end_stretch()
+    state.end()
+    if world_size() > 1:
+        store.save(state.snapshot())  # for the single process that writes the outputs
     return state
 
 

@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -43,8 +43,8 @@ def stopped_by(number: int) -> type[StoppedError]:
 
 
 @contextmanager
-def deferred_signals() -> Iterator[PendingSignal]:
-    """Note SIGINT and SIGTERM instead of acting on them.
+def deferred_signals(then: Callable[[], None] = lambda: None) -> Iterator[PendingSignal]:
+    """Note SIGINT and SIGTERM, and call ``then``, instead of acting on them.
 
     A second one acts at once, as it did before. Outside the main thread, where Python allows no
     handlers, signals act as they did before.
@@ -58,6 +58,7 @@ def deferred_signals() -> Iterator[PendingSignal]:
     def note(number: int, _frame: FrameType | None) -> None:
         pending.number = number
         restore()
+        then()
 
     def restore() -> None:
         for number, handler in previous.items():

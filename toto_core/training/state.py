@@ -48,6 +48,7 @@ class TrainState:
         kept: the best validated averages, best first.
         curve: the losses so far.
         recent: training losses since the last point of the curve.
+        is_over: whether the run has come to its end.
     """
 
     model: nn.Module
@@ -60,6 +61,7 @@ class TrainState:
     kept: list[Kept] = field(default_factory=list)
     curve: list[CurvePoint] = field(default_factory=list)
     recent: list[float] = field(default_factory=list)
+    is_over: bool = False
 
     @classmethod
     def start(cls, model: nn.Module, settings: TrainSettings) -> "TrainState":
@@ -77,6 +79,11 @@ class TrainState:
         stretch = -(-self.settings.max_steps // _CURVE_POINTS)
         if self.step % stretch == 0 or self.step == self.settings.max_steps:
             self.end_stretch()
+
+    def end(self) -> None:
+        """Note that there is nothing left to do."""
+        self.end_stretch()
+        self.is_over = True
 
     def end_stretch(self) -> None:
         """Put the losses since the last point of the curve, if any, into a point."""
@@ -110,6 +117,7 @@ class TrainState:
             "kept": [asdict(kept) for kept in self.kept],
             "curve": [asdict(point) for point in self.curve],
             "recent": list(self.recent),
+            "is_over": self.is_over,
         }
         return Snapshot(self.step, tensors, values, {k.step: k.sha256 for k in self.kept})
 
@@ -144,6 +152,7 @@ class TrainState:
         self.kept = [Kept(**kept) for kept in values["kept"]]
         self.curve = [CurvePoint(**point) for point in values["curve"]]
         self.recent = list(values["recent"])
+        self.is_over = values["is_over"]
 
     def _parts(self) -> Iterator[tuple[str, nn.Module]]:
         yield "model.", self.model
