@@ -116,7 +116,7 @@ def test_known_futures_and_blocks_matter_here():
 def test_rows_do_not_depend_on_how_they_are_parted(monkeypatch):
     model, arguments = random_model(), random_request(num_known=1)
     whole = model.forecast(**arguments, prediction_length=100, decode_block_size=64)
-    monkeypatch.setattr("toto_core.model.forecast._CPU_TOKENS", 1)
+    monkeypatch.setattr("toto_core.model.forecast._CPU_PATCHES", 1)
     parted = model.forecast(**arguments, prediction_length=100, decode_block_size=64)
     torch.testing.assert_close(parted, whole, rtol=1e-5, atol=1e-5)
 

@@ -7,9 +7,9 @@ length, P patches of which A are encoded anew, S are read, L patch size, Q quant
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import torch
@@ -25,7 +25,7 @@ from toto_core.model.sizes import PATCH_SIZE, ModelConfig
 
 # Rows are forecast in parts of about this many patches, so that the activations of a part stay in
 # the cache of the processor.
-_CPU_TOKENS = 2048
+_CPU_PATCHES = 2048
 
 
 class KnownFuture(NamedTuple):
@@ -83,39 +83,55 @@ class Request:
         return faults
 
 
+class Inputs(NamedTuple):
+    """What is forecast: see ``Toto2.forecast``."""
+
+    target: Float[Tensor, "B V T"]
+    target_mask: Bool[Tensor, "B V T"]
+    series_ids: Int[Tensor, "B V"]
+    known: KnownFuture | None
+
+    def parts(self, request: Request) -> Iterator["Inputs"]:
+        """Rows that are decoded together."""
+        num_rows, num_variates, length = self.target.shape
+        if self.target.device.type == "cpu":
+            num_variates += 0 if self.known is None else self.known.values.shape[1]
+            num_patches = num_variates * (length // PATCH_SIZE + request.num_patches)
+            num_rows = max(_CPU_PATCHES // num_patches, 1)
+        for first in range(0, len(self.target), max(num_rows, 1)):
+            rows = slice(first, first + num_rows)
+            known = self.known and KnownFuture(*(part[rows] for part in self.known))
+            yield Inputs(self.target[rows], self.target_mask[rows], self.series_ids[rows], known)
+
+
 def forecast(
     weights: Weights,
-    target: Float[Tensor, "B V T"],
-    target_mask: Bool[Tensor, "B V T"],
-    series_ids: Int[Tensor, "B V"],
+    inputs: Inputs,
     request: Request,
-    *,
-    known: KnownFuture | None,
+    decode: Callable[[Weights, Inputs, Request, list[Rotation]], Tensor],
 ) -> Float[Tensor, "Q B V H"]:
-    """The quantiles that ``Toto2.forecast`` describes."""
-    faults = request.faults(target.shape[-1])
+    """The quantiles that ``Toto2.forecast`` describes; ``decode`` is ``decode_blocks``.
+
+    Raises:
+        ValueError: one line for each value of the request that is not allowed.
+    """
+    faults = request.faults(inputs.target.shape[-1])
     if faults:
         raise ValueError("\n".join(faults))
-    parts = _parts(request, target, known)
-    tensors = (target, target_mask, series_ids, *(known or ()))
-    pieces = zip(*(tensor.split(parts) for tensor in tensors), strict=True)
     with torch.inference_mode():
-        turns = _turns(request, target, weights)
-        found = [_decode(weights, piece, request, turns) for piece in pieces]
+        turns = _turns(request, inputs.target, weights)
+        found = [decode(weights, part, request, turns) for part in inputs.parts(request)]
     return torch.cat(found, 1)
 
 
-def _parts(request: Request, target: Tensor, known: KnownFuture | None) -> int:
-    """How many rows are decoded together."""
-    if target.device.type != "cpu":
-        return max(len(target), 1)
-    num_variates = target.shape[1] + (0 if known is None else known.values.shape[1])
-    num_patches = target.shape[2] // PATCH_SIZE + request.num_patches
-    return max(_CPU_TOKENS // (num_variates * num_patches), 1)
+@cache
+def compiled_decode() -> Callable[[Weights, Inputs, Request, list[Rotation]], Tensor]:
+    """``decode_blocks`` as a program for each shape of its inputs."""
+    return torch.compile(decode_blocks, dynamic=False)
 
 
 def _turns(request: Request, target: Tensor, weights: Weights) -> list[Rotation]:
-    """How the new patches of each block are turned; ``_decode`` says where they stand."""
+    """How the new patches of each block are turned; ``decode_blocks`` says where they stand."""
     num_context, width = target.shape[-1] // PATCH_SIZE, weights.config.qk_dim
     dtype = weights.patch_proj.linear1.weight.dtype
     return [
@@ -131,11 +147,8 @@ def _turn(fresh: int, end: int, width: int, device: torch.device, dtype: torch.d
     return Rotation(*(factor[fresh:] for factor in turn))
 
 
-def _decode(
-    weights: Weights,
-    inputs: tuple[Tensor, ...],
-    request: Request,
-    turns: list[Rotation],
+def decode_blocks(
+    weights: Weights, inputs: Inputs, request: Request, turns: list[Rotation]
 ) -> Tensor:
     """Forecast block by block; the later ones encode the patches of the block before and their own.
 
@@ -144,10 +157,8 @@ def _decode(
     have the groups of the first patches of the context. The latter is visible only where one of
     these was wholly unobserved.
     """
-    target, target_mask, series_ids, *rest = inputs
-    known = KnownFuture(*rest) if rest else None
-    num_variates, length = target.shape[1:]
-    canvas = _canvas(target, target_mask, series_ids, request, known)
+    num_variates, length = inputs.target.shape[1:]
+    canvas = _canvas(inputs, request)
     forecasts, limits, past = [], None, []
     for (fresh, start, count), turn in zip(request.spans(length // PATCH_SIZE), turns, strict=True):
         values, visible = canvas.upto(start + count - 1)
@@ -220,18 +231,12 @@ class _Canvas:
         self.visible[place] = True
 
 
-def _canvas(
-    target: Tensor,
-    target_mask: Tensor,
-    series_ids: Tensor,
-    request: Request,
-    known: KnownFuture | None,
-) -> _Canvas:
+def _canvas(inputs: Inputs, request: Request) -> _Canvas:
+    target, target_mask, ids, known = inputs
     length, horizon = target.shape[-1], request.num_patches * PATCH_SIZE
     values, visible = F.pad(target, (0, horizon)), F.pad(target_mask, (0, horizon))
     # Training never leaves the end of the context systematically unobserved.
     visible[..., length - PATCH_SIZE : length] = True
-    ids = series_ids
     if known is not None:
         missing = max(length + horizon - known.values.shape[-1], 0)
         pad, upto = (0, missing), length + horizon

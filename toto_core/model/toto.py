@@ -16,7 +16,14 @@ from torch import Tensor, nn
 
 from toto_core.model.attention import Stand, plain_stand, sight
 from toto_core.model.blocks import Layer
-from toto_core.model.forecast import KnownFuture, Request, forecast
+from toto_core.model.forecast import (
+    Inputs,
+    KnownFuture,
+    Request,
+    compiled_decode,
+    decode_blocks,
+    forecast,
+)
 from toto_core.model.heads import ResidualMLP, build_head
 from toto_core.model.prepared import prepared
 from toto_core.model.scaler import causal_stats, standardise
@@ -76,6 +83,7 @@ class Toto2(nn.Module):
         super().__init__()
         self.config = config
         self.compute_dtype = torch.float32
+        self.compiled_forecasts = False
         self.patch_proj = ResidualMLP(
             d_in=2 * PATCH_SIZE,
             d_hidden=4 * config.d_model,
@@ -148,7 +156,9 @@ class Toto2(nn.Module):
         """
         median = self.config.median
         request = Request(prediction_length, median, decode_block_size, min_observed, max_deviation)
-        return forecast(prepared(self), target, target_mask, series_ids, request, known=known)
+        decode = compiled_decode() if self.compiled_forecasts else decode_blocks
+        inputs = Inputs(target, target_mask, series_ids, known)
+        return forecast(prepared(self), inputs, request, decode)
 
     @classmethod
     def from_pretrained(cls, directory: str | Path) -> "Toto2":
@@ -163,9 +173,16 @@ class Toto2(nn.Module):
 
         save_model(self, Path(directory))
 
-    def to_compute(self, dtype: torch.dtype) -> "Toto2":
-        """Set the dtype of the activations; the parameters keep theirs."""
+    def to_compute(self, dtype: torch.dtype, *, compiled: bool = False) -> "Toto2":
+        """Set the dtype of the activations; the parameters keep theirs.
+
+        Args:
+            dtype: of the activations.
+            compiled: whether ``forecast`` runs as a program that ``torch.compile`` makes for each
+                shape of its input; the first call with a new shape takes many seconds.
+        """
         self.compute_dtype = dtype
+        self.compiled_forecasts = compiled
         return self
 
     def set_activation_checkpointing(self, on: bool) -> None:
