@@ -15,7 +15,7 @@ from torch.distributed.tensor import DTensor, Replicate
 from toto_core.optim.polar_express import polar_express
 
 _ROW_EPS = 1e-8  # added to the root of a row's second moment
-_STACK_ELEMENTS = 2**24  # of the matrices that are orthogonalised together: bounds the memory
+STACK_ELEMENTS = 2**24  # of the matrices that are orthogonalised together: bounds the memory
 
 
 class NorMuon(torch.optim.Optimizer):
@@ -108,7 +108,7 @@ def _stacks(parameters: list[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
         if parameter.grad is not None:
             alike.setdefault(tuple(parameter.shape), []).append(parameter)
     for shape, members in alike.items():
-        size = max(1, _STACK_ELEMENTS // (shape[0] * shape[1]))
+        size = max(1, STACK_ELEMENTS // (shape[0] * shape[1]))
         for first in range(0, len(members), size):
             yield members[first : first + size]
 

@@ -1,11 +1,18 @@
 """What the machine has: memory that is free or taken, and the speed of its matrix products."""
 
+import math
 import os
 import resource
 import sys
+import time
 from pathlib import Path
 
 import torch
+
+# Of the matrices that the rate is measured with: large enough to reach it.
+_CPU_SIDE, _GPU_SIDE = 1024, 8192
+_MEASURED_S = 0.1
+_CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 
 def available_bytes(device: torch.device) -> int:
@@ -13,7 +20,7 @@ def available_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + unused
-    return min(_system_available(), _container_available())
+    return min(_system_available(), container_available(_CONTROL_GROUP))
 
 
 def peak_bytes(device: torch.device) -> int:
@@ -22,6 +29,30 @@ def peak_bytes(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device)
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Measure the floating-point operations per second of a large product of matrices.
+
+    The best of a few products within a tenth of a second, on the threads that torch has now.
+    """
+    size = _GPU_SIDE if device.type == "cuda" else _CPU_SIDE
+    left, right = (torch.ones(size, size, device=device, dtype=dtype) for _ in range(2))
+    left @ right  # the first one loads kernels
+    best = math.inf
+    end = time.perf_counter() + _MEASURED_S
+    while best == math.inf or time.perf_counter() < end:
+        _wait_for(device)
+        start = time.perf_counter()
+        left @ right
+        _wait_for(device)
+        best = min(best, time.perf_counter() - start)
+    return 2 * size**3 / best
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def used_bytes(device: torch.device) -> int:
@@ -44,9 +75,8 @@ def _system_available() -> int:
     return int(kibibytes) * 1024
 
 
-def _container_available() -> int:
-    """What the limit of the control group leaves; without one, everything."""
-    folder = Path("/sys/fs/cgroup")
+def container_available(folder: Path) -> int:
+    """What the memory limit of the control group in ``folder`` leaves, bytes; without one, all."""
     try:
         limit = (folder / "memory.max").read_text(encoding="ascii").strip()
         used = int((folder / "memory.current").read_text(encoding="ascii"))

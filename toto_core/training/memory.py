@@ -1,6 +1,7 @@
 """Memory of a training step: what it will take, what there is, and what it took."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from torch import nn
 from toto_core.errors import BatchTooLargeError
 from toto_core.model import Toto2
 from toto_core.optim.groups import parameter_rates
+from toto_core.optim.normuon import STACK_ELEMENTS
 from toto_core.training.distributed import sharded_blocks, world_size
 from toto_core.training.machine import available_bytes, peak_bytes, used_bytes
 from toto_core.training.rehearsal import Activations, rehearse
@@ -18,6 +20,9 @@ from toto_core.training.settings import TrainSettings
 
 _GB = 1e9
 _BYTES_A_POINT = 4 + 1 + 1 + 4  # of a micro-batch: target, its mask, the hidden part, weight
+# Of each element of a stack of matrices in NorMuon: four copies in bfloat16 while it is made
+# orthogonal, then three in float32.
+_BYTES_OF_A_MOVE = 4 * 2 + 3 * 4
 # What a process on a CPU holds beyond its tensors (docs/performance.md has the measurements):
 # libraries and kernels that the first step loads, and what the allocator keeps between tensors.
 _CPU_LIBRARIES = 0.1e9
@@ -38,6 +43,7 @@ class StepMemory:
         gathered: weights that fsdp2 has put together for the moment, or DDP's buckets.
         activations: of one micro-batch.
         data: of all micro-batches of a step.
+        moving: what the optimisers work with while they move the weights.
         accumulates: whether gradients of an earlier micro-batch are there already; else they
             grow on the way back while the activations go.
         overhead: of the process and its allocator.
@@ -50,15 +56,17 @@ class StepMemory:
     gathered: int
     activations: int
     data: int
+    moving: int
     accumulates: bool
     overhead: int = 0
 
     @property
     def total(self) -> int:
         """All of it together, at the peak."""
-        passing = (self.gradients, self.activations)
+        backward = self.activations + (self.gradients if self.accumulates else 0)
+        passing = max(backward, self.gradients + self.moving)
         lasting = self.parameters + self.average + self.optimiser + self.gathered + self.data
-        return lasting + (sum(passing) if self.accumulates else max(passing)) + self.overhead
+        return lasting + passing + self.overhead
 
     def __str__(self) -> str:
         """The total and its main parts."""
@@ -99,6 +107,7 @@ def estimate(
         gathered=_gathered_bytes(model, settings, processes=processes),
         activations=needed,
         data=points * _BYTES_A_POINT,
+        moving=_moving_bytes(model, settings),
         accumulates=own_micro_batches > 1,
     )
     if not on_cpu:
@@ -144,6 +153,16 @@ def _optimiser_bytes(model: nn.Module, settings: TrainSettings) -> int:
         elements = math.prod(rate.shape)
         total += 2 * elements if rate.optimiser == "adamw" else elements + rate.shape[0]
     return 4 * total
+
+
+def _moving_bytes(model: nn.Module, settings: TrainSettings) -> int:
+    """NorMuon's working copies of the matrices of one shape that it moves together."""
+    elements: Counter[tuple[int, ...]] = Counter()
+    for rate in parameter_rates(model, settings.optimizer):
+        if rate.optimiser == "normuon":
+            elements[rate.shape] += math.prod(rate.shape)
+    stacks = (min(total, max(STACK_ELEMENTS, math.prod(s))) for s, total in elements.items())
+    return _BYTES_OF_A_MOVE * max(stacks, default=0)
 
 
 def _gathered_bytes(model: nn.Module, settings: TrainSettings, *, processes: int) -> int:
