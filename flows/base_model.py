@@ -5,6 +5,7 @@ alike and nothing depends on what the hub says today; another version needs its 
 """
 
 import dataclasses
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from toto_core.config import ModelParams
-from toto_core.errors import ConfigError
+from toto_core.errors import CheckpointError, ConfigError
 from toto_core.model import SIZES, ModelConfig
 from toto_core.model.sizes import native_context
 from toto_core.model.weights import CONFIG, load_config, model_files
@@ -33,8 +34,9 @@ class BaseModel:
 
     Attributes:
         config: its own, kept as it is.
-        facts: what a result says of it: ``init``, ``revision`` (the commit on the hub, or None)
-            and the SHA-256 of each of its files.
+        facts: what a result says of it: ``init``, ``revision`` (the commit on the hub, or None),
+            the SHA-256 of each of its files and, of a model that was trained here, the
+            ``last_training_time`` and the ``base`` that its own run.json names, else None.
     """
 
     directory: Path
@@ -66,8 +68,22 @@ def find_base(init: str, root: Path, params: ModelParams) -> BaseModel:
     faults = _mismatches(config, init, params)
     if faults:
         raise ConfigError("\n".join(f"params.yaml: {fault}" for fault in faults))
-    hashes = {path.name: file_hash(path) for path in model_files(directory)}
-    return BaseModel(directory, config, {"init": init, "revision": revision, "sha256": hashes})
+    facts = {
+        "init": init,
+        "revision": revision,
+        "sha256": {path.name: file_hash(path) for path in model_files(directory)},
+        **_history(directory),
+    }
+    return BaseModel(directory, config, facts)
+
+
+def _history(directory: Path) -> dict[str, object]:
+    try:
+        run = json.loads((directory / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        run = None
+    known = run if isinstance(run, dict) else {}
+    return {key: known.get(key) for key in ("last_training_time", "base")}
 
 
 def _from_hub(init: str, name: str, revision: str | None) -> Path:
@@ -78,10 +94,10 @@ def _from_hub(init: str, name: str, revision: str | None) -> Path:
     download = partial(snapshot_download, name, revision=revision, allow_patterns=_HUB_FILES)
     try:
         cached = Path(download(local_files_only=True))
-        if all(path.is_file() for path in model_files(cached)):
-            return cached
-    except LocalEntryNotFoundError:
-        pass
+        model_files(cached)
+        return cached
+    except (LocalEntryNotFoundError, CheckpointError):
+        pass  # not there, or not all of it
     except HFValidationError as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"params.yaml: train.init = {init!r}, {reason}; mend it") from None

@@ -68,8 +68,21 @@ def test_directory_counts_from_the_project(base, tmp_path):
         "init": "models/mine",
         "revision": None,
         "sha256": {name: file_hash(base / name) for name in ("config.json", "model.safetensors")},
+        "last_training_time": None,
+        "base": None,
     }
     assert found(str(base), tmp_path).directory == base
+
+
+def test_history_of_a_model_that_was_trained_here_is_kept(base, tmp_path):
+    shutil.copytree(base, tmp_path / "mine")
+    run = {"last_training_time": "2025-01-01T00:00:00+00:00", "base": {"init": "x"}, "steps": 3}
+    (tmp_path / "mine/run.json").write_text(json.dumps(run))
+    facts = found("mine", tmp_path).facts
+    assert facts["last_training_time"] == "2025-01-01T00:00:00+00:00"
+    assert facts["base"] == {"init": "x"}
+    (tmp_path / "mine/run.json").write_text("[")
+    assert found("mine", tmp_path).facts["base"] is None
 
 
 def test_directory_counts_before_a_hub_id(base, hub, tmp_path):

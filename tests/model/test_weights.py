@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from toto_core.errors import CheckpointError
 from toto_core.model import SIZES, Toto2
+from toto_core.model.weights import model_files
 
 
 @pytest.fixture
@@ -151,3 +152,27 @@ def test_all_faults_of_the_tensors_come_together(copy):
 def test_config_of_another_context_does_not_fit_the_taus(copy):
     change_config(copy, residual_attn_ratio=3.0)
     assert len(lines_of(copy)) == 8
+
+
+def test_config_of_another_version_is_one_line(copy):
+    first = {"patch_size": 64, "embed_dim": 768, "num_layers": 12, "num_heads": 12, "stride": 64}
+    (copy / "config.json").write_text(json.dumps(first))
+    assert lines_of(copy) == [
+        f"{copy / 'config.json'}: d_model and layer_group_size are missing, the format of Toto 2.0 "
+        "is needed; load a model of that version"
+    ]
+
+
+def test_all_missing_shards_come_together(copy):
+    (copy / "model.safetensors").unlink()
+    weight_map = {"x": "b.safetensors", "y": "a.safetensors", "z": "b.safetensors"}
+    (copy / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    assert lines_of(copy) == [
+        f"{copy / name}: not found, it is needed; copy the whole model"
+        for name in ("a.safetensors", "b.safetensors")
+    ]
+
+
+def test_files_of_a_model_are_its_configuration_and_weights(copy):
+    (copy / "run.json").write_text("{}")
+    assert model_files(copy) == [copy / "config.json", copy / "model.safetensors"]

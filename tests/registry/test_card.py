@@ -5,7 +5,13 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
-from toto_core.registry.card import _variate_tables, licence_of, worst_series
+from toto_core.registry.card import (
+    _limits_of_bases,
+    _variate_tables,
+    bases,
+    licence_of,
+    worst_series,
+)
 
 
 def losses(skills, held_out=()):
@@ -83,3 +89,12 @@ def test_card_lists_each_variate_the_worst_first():
         "| x | no change | 10.0 % | -7.0 % to 3.0 % | 0.8300 | 60 |",
     ]
     assert _variate_tables({"close": table["close"]}) == []
+
+
+def test_every_base_of_unknown_training_data_is_a_limit():
+    first = {"init": "owner/base", "last_training_time": None, "base": None}
+    second = {"init": "models/mine", "last_training_time": "2025-01-01T00:00:00Z", "base": first}
+    assert [base["init"] for base in bases({"base": second})] == ["models/mine", "owner/base"]
+    [line] = _limits_of_bases({"base": second})
+    assert line.startswith("Fine-tuned from owner/base, of whose training data nothing is known")
+    assert _limits_of_bases({"base": None}) == _limits_of_bases({}) == []

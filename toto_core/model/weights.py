@@ -103,18 +103,28 @@ def model_files(directory: Path) -> list[Path]:
     """The files of the model in ``directory``: its configuration, then its weights.
 
     Raises:
-        CheckpointError: if the index of sharded weights is broken.
+        CheckpointError: one line for each that is missing, or if the index of sharded weights is
+            broken.
     """
-    if not (directory / INDEX).exists() or (directory / WEIGHTS).exists():
-        return [directory / CONFIG, directory / WEIGHTS]
+    files = [directory / CONFIG, directory / WEIGHTS]
+    if (directory / INDEX).exists() and not (directory / WEIGHTS).exists():
+        files[1:] = [directory / INDEX, *_shards(directory)]
+    missing = [path for path in files if not path.is_file()]
+    if missing:
+        raise CheckpointError(
+            "\n".join(f"{path}: not found, it is needed; copy the whole model" for path in missing)
+        )
+    return files
+
+
+def _shards(directory: Path) -> list[Path]:
     shards = _read_json(directory / INDEX).get("weight_map")
     if not isinstance(shards, dict):
         raise CheckpointError(
             f"{directory / INDEX}: weight_map = {shards!r}, a JSON object is needed; copy the "
             "model again"
         )
-    names = sorted({str(name) for name in shards.values()})
-    return [directory / CONFIG, directory / INDEX, *(directory / name for name in names)]
+    return [directory / name for name in sorted({str(name) for name in shards.values()})]
 
 
 def _read_tensors(directory: Path) -> dict[str, Tensor]:
@@ -128,8 +138,6 @@ def _read_tensors(directory: Path) -> dict[str, Tensor]:
 def _read_file(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
-    except FileNotFoundError:
-        raise CheckpointError(f"{path}: not found, it is needed; copy the whole model") from None
     except (SafetensorError, OSError) as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(

@@ -32,6 +32,12 @@ LIMITS = (
     "Thresholds of the gate (margin, periods, series, coverage) are judgement, not theory.",
 )
 
+OF_A_BASE = (
+    "Fine-tuned from {init}, of whose training data nothing is known here: the judged period, or "
+    "what happened in it elsewhere, may have been part of it, and the skill is then too high. "
+    "Points later than that model's release cannot have been."
+)
+
 Json = Mapping[str, Any]
 
 
@@ -89,9 +95,23 @@ def model_card(verdict: Verdict, evidence: Evidence, losses: pl.DataFrame) -> di
             )
         },
         "worst_series": worst_series(losses),
-        "limits": list(LIMITS),
+        "limits": [*LIMITS, *_limits_of_bases(evidence.run)],
         "affiliation": AFFILIATION,
     }
+
+
+def bases(run: Json) -> list[Json]:
+    """Return what ``run.json`` says of the model that was fine-tuned, of that one's base, ..."""
+    found, base = [], run.get("base")
+    while base:
+        found.append(base)
+        base = base.get("base")
+    return found
+
+
+def _limits_of_bases(run: Json) -> list[str]:
+    unknown = [base["init"] for base in bases(run) if not base.get("last_training_time")]
+    return [OF_A_BASE.format(init=init) for init in unknown]
 
 
 def worst_series(losses: pl.DataFrame) -> list[dict[str, Any]]:
@@ -144,6 +164,7 @@ def card_markdown(card: Json, verdict: Verdict) -> str:
             [
                 *((key, value) for key, value in sorted(card["model"].items())),
                 ("candidate", f"`{card['candidate_hash']}`"),
+                *(("fine-tuned from", _named(base)) for base in bases(card["run"])),
                 ("attempt on this test period", card["attempt"]),
             ],
         ),
@@ -188,12 +209,21 @@ def card_markdown(card: Json, verdict: Verdict) -> str:
             [
                 *((name, f"`{value}`") for name, value in card["candidate_files"].items()),
                 *((name, f"`{value}`") for name, value in sorted(card["hashes"].items())),
+                *(
+                    (f"{base['init']}/{name}", f"`{value}`")
+                    for base in bases(card["run"])
+                    for name, value in sorted(base["sha256"].items())
+                ),
                 ("test period", f"`{card['snapshot']}`"),
                 ("verdict", f"`{card['verdict_hash']}`"),
             ],
         ),
     ]
     return "\n\n".join(blocks) + "\n"
+
+
+def _named(base: Json) -> str:
+    return f"{base['init']}, commit {base['revision']}" if base["revision"] else base["init"]
 
 
 def _data(evidence: Evidence) -> dict[str, Any]:
