@@ -8,8 +8,9 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from toto_core.config import Params, load_params
+from toto_core.config import JUDGED_LEVELS, Params, load_params
 from toto_core.errors import ConfigError
+from toto_core.evaluation.metrics import QUANTILE_LEVELS
 
 ROOT = Path(__file__).parents[1]
 VALUES: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
@@ -103,6 +104,11 @@ def test_unknown_keys_are_refused_in_every_section(write: Write, section: str) -
         ("augment.families.intermittent", -1.0, "input should be greater than or equal to 0"),
         ("model.context_length", 500, "input should be a multiple of 32"),
         ("model.context_length", 32, "input should be greater than or equal to 64"),
+        ("model.head", "normal", "input should be 'quantiles' or 'student_t'"),
+        ("model.num_components", 0, "input should be greater than 0"),
+        ("train.huber_share", 1.5, "input should be less than or equal to 1"),
+        ("train.huber_delta", 0, "input should be greater than 0"),
+        ("train.nll_share", -0.1, "input should be greater than or equal to 0"),
         ("train.lr", 0.0, "input should be greater than 0"),
         ("train.beta2", 1.0, "input should be less than 1"),
         ("train.precision", "half", "input should be 'auto', 'float32' or 'bfloat16'"),
@@ -127,6 +133,36 @@ def test_value_outside_its_range_is_told_with_key_and_range(
 @pytest.mark.parametrize("key", ["train.lr", "train.weight_decay", "augment.synthetic_share"])
 def test_number_that_is_not_one_is_refused(write: Write, key: str, value: float) -> None:
     assert message(write({key: value})).startswith(f"params.yaml: {key} = {value!r}, input should")
+
+
+@pytest.mark.parametrize(
+    ("levels", "line"),
+    [
+        ([0.1, 0.9, 0.5], "rising numbers, each once; sort them"),
+        ([0.1, 0.5, 0.5, 0.9], "rising numbers, each once; sort them"),
+        ([0.1, 0.4, 0.9], "0.5 must be among them, the median is fed back; add it"),
+        ([0.2, 0.5, 0.9], "0.1 to 0.9 must be spanned, they are judged; add levels"),
+        ([0.1, 0.5, 0.8], "0.1 to 0.9 must be spanned, they are judged; add levels"),
+    ],
+)
+def test_levels_that_cannot_be_used_are_refused(
+    write: Write, levels: list[float], line: str
+) -> None:
+    expected = f"params.yaml: model.quantile_levels = {levels}, {line}"
+    assert message(write({"model.quantile_levels": levels})) == expected
+
+
+def test_levels_outside_0_to_1_are_refused(write: Write) -> None:
+    assert message(write({"model.quantile_levels": [0.0, 0.5, 1.0]})).splitlines() == [
+        "params.yaml: model.quantile_levels.0 = 0.0, input should be greater than 0; change it",
+        "params.yaml: model.quantile_levels.2 = 1.0, input should be less than 1; change it",
+    ]
+    told = message(write({"model.quantile_levels": []}))
+    assert told.startswith("params.yaml: model.quantile_levels = [], tuple should have at least 1")
+
+
+def test_levels_must_span_what_the_evaluation_judges() -> None:
+    assert (QUANTILE_LEVELS[0], QUANTILE_LEVELS[-1]) == JUDGED_LEVELS
 
 
 def test_files_need_paths(write: Write) -> None:

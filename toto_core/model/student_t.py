@@ -42,6 +42,7 @@ class StudentTMixture(NamedTuple):
         below, _ = _distribution((value - self.loc) / self.scale, self.df, *_fractions(self.df))
         return (self.log_weight.exp() * below).sum(0)
 
+    @torch.compiler.disable  # the search ends when its numbers say so
     @torch.no_grad()
     def quantiles(self, levels: tuple[float, ...]) -> Float[Tensor, "Q *steps L"]:
         """The values below which the probabilities are ``levels``, in the dtype of ``loc``.
