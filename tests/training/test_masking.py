@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from toto_core.training.masking import visible_patches
 
@@ -43,6 +44,55 @@ def test_rate_differs_from_item_to_item():
     shares = 1 - draw(max_rate=0.8, max_span=1).mean(2)
     quarters = np.quantile(shares, [0.25, 0.5, 0.75])
     np.testing.assert_allclose(quarters, [0.2, 0.4, 0.6], atol=0.06)
+
+
+def rate_fit(shares, max_rate):
+    """P-value of shares that long items with spans of one patch have, if U(0, max_rate)."""
+    return stats.kstest(shares.ravel(), stats.uniform(0, max_rate).cdf).pvalue
+
+
+def test_rates_are_uniform_and_independent_between_items():
+    long = np.ones((B, V, 4096), np.bool_)
+    shares = 1 - draw(max_span=1, observed=long).mean(2)
+    assert rate_fit(shares, 0.4) > 0.01
+    assert rate_fit(shares, 0.36) < 1e-3  # negative control
+    between = np.corrcoef(shares.T)[np.triu_indices(V, 1)]
+    assert np.abs(between).max() < 4 / np.sqrt(B)
+    assert abs(np.corrcoef(shares.ravel()[1:], shares.ravel()[:-1])[0, 1]) < 4 / np.sqrt(B * V)
+
+
+def span_counts(max_span, *, num_draws=60):
+    """How often masked runs of each length occur where two spans hardly ever meet.
+
+    Only runs well inside count, as the ends of the series and the protected first patch cut spans.
+    """
+    counts = np.zeros(max_span + 1, np.int64)
+    for seed in range(num_draws):
+        masked = ~draw(seed=seed, max_span=max_span, max_rate=0.008).reshape(-1, P)
+        edges = np.argwhere(np.diff(masked.astype(np.int8), axis=1, append=0, prepend=0))
+        first, end = edges[::2, 1], edges[1::2, 1]
+        length = (end - first)[(first > max_span) & (end < P - max_span)]
+        counts += np.bincount(length[length <= max_span], minlength=max_span + 1)
+    return counts[1:]
+
+
+def span_fit(counts):
+    """P-value of the counts if c ~ U{1..len(counts)}, each cell of c patches having one chance."""
+    longest = len(counts)
+    chances = [
+        sum(first > longest and first + c < P - longest for first in range(0, P, c))
+        for c in range(1, longest + 1)
+    ]
+    return stats.chisquare(counts, counts.sum() * np.array(chances) / sum(chances)).pvalue
+
+
+def test_spans_are_uniform_from_1_to_max_span():
+    counts = span_counts(16)
+    assert span_fit(counts) > 0.01
+    assert counts[12:].sum() > 0
+    skewed = counts.copy()
+    skewed[8:] = skewed[8:] // 2  # negative control: long spans half as often
+    assert span_fit(skewed) < 1e-3
 
 
 def draw_runs(visible):

@@ -27,7 +27,7 @@ AFFILIATION = (
 LIMITS = (
     "The verdict holds for these series and this test period; other series need a verdict of "
     "their own.",
-    "Nine quantiles from 0.1 to 0.9: nothing is known of the tails beyond them.",
+    "Nine quantiles from 0.1 to 0.9 are judged: nothing is known of the tails beyond them.",
     "Rare events, outages and anything that the past does not show are not foreseen.",
     "Thresholds of the gate (margin, periods, series, coverage) are judgement, not theory.",
 )
