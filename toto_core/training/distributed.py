@@ -132,9 +132,9 @@ def shard(network: nn.Module, settings: TrainSettings) -> nn.Module:
 
 def sharded_blocks(network: nn.Module) -> list[nn.Module]:
     """Return the modules that FSDP2 gathers one at a time: the members of every module list."""
-    return [
-        block for part in network.modules() if isinstance(part, nn.ModuleList) for block in part
-    ]
+    # Not of its subclasses: the list of a weight's parametrizations lies within a block.
+    lists = [part for part in network.modules() if type(part) is nn.ModuleList]
+    return [block for blocks in lists for block in blocks]
 
 
 def replicated(network: nn.Module, settings: TrainSettings) -> nn.Module:
@@ -148,7 +148,7 @@ def replicated(network: nn.Module, settings: TrainSettings) -> nn.Module:
     # as they are first laid out. DDP would otherwise lay them out anew after its first step, and
     # from three processes on the order of a sum, hence its last bit, depends on the layout: a
     # resumed run, whose first step comes later, would differ.
-    return DistributedDataParallel(network, broadcast_buffers=False, find_unused_parameters=True)
+    return DistributedDataParallel(network, forward_sync_buffers=False, find_unused_parameters=True)
 
 
 @contextmanager
