@@ -151,9 +151,8 @@ def one_step(
         "masks",
         lambda: training_micro_batch(batch, settings, patch_size=32, seed=(0, step), device=device),
     )
-    total_weight = float(micro_batch.weight.sum())
-    loss = timed("forward", lambda: loss_sum(state.model, micro_batch, settings) / total_weight)
-    timed("backward", (loss * settings.loss_scale).backward)
+    loss = timed("forward", lambda: loss_sum(state.model, micro_batch, settings))
+    timed("backward", loss.backward)
     timed(
         "clip",
         lambda: clip_gradients(

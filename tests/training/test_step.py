@@ -9,12 +9,14 @@ import torch
 from tiny_model import PATCH_SIZE, TinyModel, make_batch, make_settings
 
 from toto_core.errors import TrainingError
+from toto_core.training.losses import anchored_targets
 from toto_core.training.step import (
     MicroBatch,
     accumulate_gradients,
     clip_gradients,
     fitting_in_memory,
     gradient_norm,
+    loss_sum,
     mean_loss,
     refuse_non_finite,
     training_micro_batch,
@@ -43,7 +45,7 @@ def split(whole, size):
     ]
 
 
-def gradients(micro_batches, *, loss_scale=1000.0):
+def gradients(micro_batches, *, loss_scale=1.0):
     model = TinyModel()
     settings = make_settings(loss_scale=loss_scale)
     loss = accumulate_gradients(model, micro_batches, settings)
@@ -63,10 +65,26 @@ def test_accumulated_micro_batches_equal_one_batch(size):
 
 def test_loss_scale_scales_the_gradients_and_not_the_loss():
     loss, plain = gradients([micro_batch()], loss_scale=1.0)
-    scaled_loss, scaled = gradients([micro_batch()], loss_scale=1000.0)
+    scaled_loss, scaled = gradients([micro_batch()], loss_scale=1024.0)
     assert scaled_loss == loss
     for ours, theirs in zip(scaled, plain, strict=True):
-        torch.testing.assert_close(ours, 1000 * theirs)
+        assert torch.equal(ours, 1024 * theirs)  # a power of two: nothing is rounded
+
+
+def test_gradients_are_those_of_the_sum_over_targets_and_outputs():
+    model, part = TinyModel(), micro_batch()
+    mean = loss_sum(model, part, make_settings()) / part.weight.sum()
+    loss, found = gradients([part])
+    assert loss == pytest.approx(mean.item(), rel=1e-6)
+    output = model(part.target[..., :-4], part.target_mask[..., :-4], part.cpm_mask[..., :-4], None)
+    targets = anchored_targets(part.target, output.loc, output.scale, patch_size=PATCH_SIZE)
+    levels = torch.tensor(output.levels).view(-1, 1, 1, 1, 1)
+    missed = targets - output.quantiles
+    pinball = torch.maximum(levels * missed, (levels - 1) * missed) * part.weight
+    for ours, theirs in zip(
+        found, torch.autograd.grad(pinball.sum(), list(model.parameters())), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs)
 
 
 def test_masked_values_reach_the_loss_but_not_the_model():

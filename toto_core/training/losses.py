@@ -49,6 +49,12 @@ def objective_sum(
     return torch.lerp(loss, huber, settings.huber_share)
 
 
+def num_outputs(output: Output | MixtureOutput) -> int:
+    """How many numbers the network says of each time step."""
+    parts = output.mixture if isinstance(output, MixtureOutput) else (output.quantiles,)
+    return sum(part.shape[0] for part in parts)
+
+
 def anchored_targets(
     target_BVT: Float[Tensor, "B V T"],
     loc_BVR: Float[Tensor, "B V R"],

@@ -4,7 +4,7 @@ Shapes: B rows, V variates, T time steps, P patches, L patch size; ``predicted``
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
@@ -15,8 +15,9 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from toto_core.errors import BatchTooLargeError, TrainingError
+from toto_core.model.umup import scale_grad
 from toto_core.training.distributed import averaging, gathered, summed, whole, world_size
-from toto_core.training.losses import objective_sum, target_weights
+from toto_core.training.losses import num_outputs, objective_sum, target_weights
 from toto_core.training.masking import visible_patches
 from toto_core.training.settings import TrainSettings
 
@@ -75,6 +76,18 @@ class MicroBatch:
     series_ids: Int64[Tensor, "B V"]
     weight: Float[Tensor, "B V predicted L"]
     items: tuple[tuple[str, ...], ...]
+
+    def to(self, device: torch.device) -> "MicroBatch":
+        """The same on ``device``; from pinned memory the copy is not waited for."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "MicroBatch":
+        """The same in memory that a GPU copies from by itself."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "MicroBatch":
+        tensors = {name: value for name, value in vars(self).items() if name != "items"}
+        return replace(self, **{name: change(value) for name, value in tensors.items()})
 
     def unweighted(self) -> "MicroBatch":
         """The same without a say in the loss."""
@@ -152,6 +165,10 @@ def loss_sum(
     """Sum the loss of a micro-batch over its weighted targets.
 
     The last patch is a target only: it predicts none, and no other patch sees it.
+
+    The gradients are those of ``loss_scale`` times the sum of the losses of all outputs, where the
+    loss of a target is their mean. So each output's gradient is of order one, whatever their
+    number and the size of the batch, which unit scaling asks for (docs/recipe.md).
     """
     read = slice(None, -micro_batch.weight.shape[-1])
     output = model(
@@ -160,19 +177,17 @@ def loss_sum(
         micro_batch.cpm_mask[..., read],
         micro_batch.series_ids,
     )
-    return objective_sum(output, micro_batch.target, micro_batch.weight, settings)
+    loss = objective_sum(output, micro_batch.target, micro_batch.weight, settings)
+    return scale_grad(loss, settings.loss_scale * num_outputs(output))
 
 
 def accumulate_gradients(
     model: nn.Module, micro_batches: Sequence[MicroBatch], settings: TrainSettings
 ) -> float:
-    """Add the gradients of the mean loss over all micro-batches, times its ``loss_scale``.
-
-    The mean is over the weighted targets of all micro-batches of all processes together, so that
-    neither number matters.
+    """Add the gradients of ``loss_sum`` over all micro-batches of all processes.
 
     Returns:
-        The mean loss, unscaled.
+        The mean loss over all their weighted targets together.
     """
     total_weight = _total_weight(micro_batches)
     return summed(_add_gradients(model, micro_batches, settings, total_weight=total_weight))
@@ -185,14 +200,14 @@ def _add_gradients(
     *,
     total_weight: float,
 ) -> float:
-    # Gradients are averaged over the processes, where the mean loss is the sum of their shares.
-    scale = settings.loss_scale * world_size()
     loss = 0.0
     for left, micro_batch in zip(reversed(range(len(micro_batches))), micro_batches, strict=True):
+        if settings.cuda_graphs:
+            torch.compiler.cudagraph_mark_step_begin()
         with averaging(model, now=left == 0):
-            part = loss_sum(model, micro_batch, settings) / total_weight
-            (part * scale).backward()
-        loss += part.item()
+            part = loss_sum(model, micro_batch, settings)
+            (part * world_size()).backward()  # gradients are averaged over the processes
+        loss += part.item() / total_weight
     return loss
 
 
