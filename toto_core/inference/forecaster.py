@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float32
 
 from toto_core.model import PATCH_SIZE, Toto2
+from toto_core.model.compiler import missing_compiler
 from toto_core.model.forecast import KnownFuture
 from toto_core.model.sizes import native_context
 
@@ -41,7 +42,9 @@ class Forecaster:
     """A network with everything around it that a forecast needs.
 
     A forecast depends on its own context alone: batches hold contexts of the same number of
-    patches and variates only, so that neighbours change nothing but the last digits.
+    patches and variates only, so that neighbours change nothing but the last digits. A compiled
+    network gets all contexts at the full length, shorter ones behind unobserved steps, so that one
+    program serves them all.
 
     Args:
         model: the network; its ``compute_dtype`` and device are used.
@@ -64,6 +67,7 @@ class Forecaster:
         device: str | torch.device | None = None,
         compute_dtype: torch.dtype = torch.float32,
         context_length: int | None = None,
+        compiled: bool = False,
     ) -> "Forecaster":
         """A forecaster from a model directory.
 
@@ -72,13 +76,24 @@ class Forecaster:
             device: None: the GPU if there is one.
             compute_dtype: of the activations; bfloat16 is faster where the processor has it.
             context_length: see the class.
+            compiled: whether to forecast with programs that ``torch.compile`` makes, one for each
+                prediction length and number of variates; each takes up to a minute and pays after
+                some thousand calls.
 
         Raises:
             CheckpointError: if the directory does not hold a whole model.
+            ValueError: if there is no C++ compiler for ``compiled``.
         """
+        compiler = missing_compiler()
+        if compiled and compiler:
+            raise ValueError(
+                f"forecaster: compiled = True and no C++ compiler {compiler}, one is needed; "
+                "install it, name another one in CXX, or leave compiled out"
+            )
         if device is None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        model = Toto2.from_pretrained(directory).to(device).to_compute(compute_dtype)
+        model = Toto2.from_pretrained(directory).to(device)
+        model.to_compute(compute_dtype, compiled=compiled)
         return cls(model, context_length=context_length)
 
     def predict(
@@ -117,26 +132,28 @@ class Forecaster:
         faults += _context_faults(contexts, futures, prediction_length)
         if faults:
             raise ValueError("\n".join(faults))
+        whole = -(-self.context_length // PATCH_SIZE)
         groups: Mapping[tuple[int, int, int], list[_Series]] = defaultdict(list)
         for position, (context, future) in enumerate(zip(contexts, futures, strict=True)):
             series = _series(position, context, future, self.context_length, prediction_length)
-            key = (series.num_patches, len(series.known), int(series.known.sum()))
+            num_patches = whole if self.model.compiled_forecasts else series.num_patches
+            key = (num_patches, len(series.known), int(series.known.sum()))
             groups[key].append(series)
         results: list[np.ndarray] = [np.empty(0)] * len(contexts)
-        for _, members in sorted(groups.items()):
+        for (num_patches, _, _), members in sorted(groups.items()):
             for first in range(0, len(members), batch_size):
                 batch = members[first : first + batch_size]
-                quantiles = self._predict_batch(batch, prediction_length)
+                quantiles = self._predict_batch(batch, num_patches, prediction_length)
                 at_levels = _interpolated(quantiles, known_levels, levels)
                 for series, values in zip(batch, at_levels, strict=True):
                     results[series.position] = values[0] if series.is_flat else values
         return results
 
     def _predict_batch(
-        self, batch: Sequence[_Series], prediction_length: int
+        self, batch: Sequence[_Series], num_patches: int, prediction_length: int
     ) -> Float32[np.ndarray, "B V Q H"]:
-        """Forecasts of series with equal numbers of patches, variates and known covariates."""
-        padded = np.stack([_left_padded(series) for series in batch])
+        """Forecasts of series with equal numbers of variates and known covariates."""
+        padded = np.stack([_left_padded(series.values, num_patches) for series in batch])
         known = np.stack([series.known for series in batch])
         num_known = int(known[0].sum())
         # Targets first: the network takes known covariates apart. The order changes nothing else.
@@ -191,9 +208,10 @@ def _series(
     return _Series(position, np.ndim(context) == 1, values[:, -context_length:], ahead, known)
 
 
-def _left_padded(series: _Series) -> Float32[np.ndarray, "V C"]:
-    missing = series.num_patches * PATCH_SIZE - series.values.shape[1]
-    return np.pad(series.values, ((0, 0), (missing, 0)), constant_values=np.nan)
+def _left_padded(values: Float32[np.ndarray, "V T"], num_patches: int) -> np.ndarray:
+    padded = np.full((len(values), num_patches * PATCH_SIZE), np.nan, np.float32)
+    padded[:, padded.shape[1] - values.shape[1] :] = values
+    return padded
 
 
 def _filled(values: Float32[np.ndarray, "*rows T"]) -> Float32[np.ndarray, "*rows T"]:

@@ -1,13 +1,10 @@
 """The network behind ``torch.compile``, as ``train.compile`` and ``train.cuda_graphs`` say."""
 
-import os
-import shutil
-import sys
-
 import torch
 from torch import nn
 
 from toto_core.errors import ConfigError, TrainingError
+from toto_core.model.compiler import missing_compiler
 from toto_core.training.settings import TrainSettings
 
 _MODES = {
@@ -48,12 +45,12 @@ def compiled(network: nn.Module, settings: TrainSettings, device: torch.device) 
         for parameter in network.parameters():
             parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
     mode = _MODES[settings.compile, settings.cuda_graphs]
-    return torch.compile(network, mode=mode, dynamic=False)
+    return torch.compile(network, mode=mode, dynamic=False)  # pyright: ignore[reportReturnType]
 
 
 def _find_compiler() -> None:
-    name = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
-    if shutil.which(name) is None:
+    name = missing_compiler()
+    if name is not None:
         raise TrainingError(
             f"train: C++ compiler = {name}, which is not found, one is needed to compile; install "
             "g++, name another one in CXX, or set train.compile to none"
