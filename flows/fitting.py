@@ -32,9 +32,10 @@ from toto_core.model.weights import load_model
 from toto_core.training.checkpoint import CheckpointStore, file_hash, run_key
 from toto_core.training.device import choose_device, choose_dtype, suit_threads, threads_of
 from toto_core.training.finetune import choose_learners, merged, num_learning, remove_changes
-from toto_core.training.loop import final_weights, train
+from toto_core.training.loop import final_weights
 from toto_core.training.settings import TrainSettings
 from toto_core.training.state import TrainState
+from toto_core.training.supervision import supervised
 
 # Below toto_core/, with this file: the code that decides the weights.
 _CODE = ("data/augment.py", "data/corpus.py", "data/windows.py", "model", "optim", "training")
@@ -139,7 +140,7 @@ def fit(job: Job, *, track: Track) -> Fit:
     ) as log:
         if settings.processes > 1:
             _train_on_several(job, store, d_model=model.config.d_model, log=log)
-        state = train(
+        state = supervised(
             model,
             prepared.windows,
             prepared.validation,
@@ -204,7 +205,7 @@ def prepare(job: Job) -> Prepared:
         if job.validated
         else []
     )
-    device = choose_device()
+    device = choose_device(settings.device)
     suit_threads(config.d_model)
     model = start_model(config, base, settings, seed=params.seed).to(device)
     model.to_compute(choose_dtype(settings.precision, device))

@@ -25,27 +25,35 @@ def shown(
     """Yield what the training loop calls after each step.
 
     On a terminal a bar shows loss, points/s and time left; elsewhere a line does so after each
-    ``every`` steps, which is where a line for each validation comes from.
+    ``every`` steps, which is where a line for each validation comes from. Where the run has told
+    its operations (``flops_per_step``) and those that the machine could do (``matrix_rate``, per
+    second), the share that was used is shown as MFU.
     """
     on_terminal = sys.stderr.isatty()
     bar = tqdm(total=max_steps, desc=name, disable=not on_terminal, bar_format=_BAR)
     with logging_redirect_tqdm(), bar:
-        clock = _Clock()
+        clock, facts = _Clock(), {"max_steps": float(max_steps)}
 
         def show(record: Mapping[str, float | str]) -> None:
             if "message" in record:
                 _log.info(record["message"])
+            values = {key: float(value) for key, value in record.items() if key != "message"}
+            if "step" not in values:
+                facts.update(values)
+                bar.total = int(facts["max_steps"])
                 return
-            values = {key: float(value) for key, value in record.items()}
-            step = int(values.pop("step"))
+            step, last = int(values.pop("step")), int(facts["max_steps"])
             values["points_per_s"] = clock.rate(values.pop("points"))
+            if "matrix_rate" in facts:
+                per_s = clock.steps_per_s() * facts["flops_per_step"]
+                values["mfu"] = per_s / facts["matrix_rate"]
             bar.set_postfix_str(_short(values), refresh=False)
             bar.update(step - bar.n)
-            is_due = step % every == 0 or step == max_steps
+            is_due = step % every == 0 or step == last
             if is_due and not on_terminal:
-                left_s = clock.seconds_left(step, max_steps)
-                _log.info(f"{name}: step {step}/{max_steps}, {_short(values)}, {left_s:.0f} s left")
-            if is_due or "val_loss" in values or step % -(-max_steps // _TRACKED_STEPS) == 0:
+                left_s = clock.seconds_left(step, last)
+                _log.info(f"{name}: step {step}/{last}, {_short(values)}, {left_s:.0f} s left")
+            if is_due or "val_loss" in values or step % -(-last // _TRACKED_STEPS) == 0:
                 track(values, step)
 
         yield show
@@ -68,15 +76,23 @@ class _Clock:
         self._points += points
         return self._points / max(time.monotonic() - self._start_s, 1e-9)
 
-    def seconds_left(self, step: int, max_steps: int) -> float:
-        """Seconds to the last step at the speed so far."""
+    def steps_per_s(self) -> float:
+        """Steps per second; 0 while it is not known."""
         if self._start_s is None or not self._steps:
             return 0.0
-        return (time.monotonic() - self._start_s) / self._steps * (max_steps - step)
+        return self._steps / max(time.monotonic() - self._start_s, 1e-9)
+
+    def seconds_left(self, step: int, last: int) -> float:
+        """Seconds to the last step at the speed so far; 0 while it is not known."""
+        speed = self.steps_per_s()
+        return (last - step) / speed if speed else 0.0
 
 
 def _short(values: Mapping[str, float]) -> str:
     parts = [f"loss {values['loss']:.4f}"]
     if "val_loss" in values:
         parts.append(f"validation {values['val_loss']:.4f}")
-    return ", ".join([*parts, f"{values['points_per_s'] / 1e6:.2f}M points/s"])
+    parts.append(f"{values['points_per_s'] / 1e6:.2f}M points/s")
+    if "mfu" in values:
+        parts.append(f"MFU {values['mfu']:.0%}")
+    return ", ".join(parts)

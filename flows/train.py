@@ -110,7 +110,8 @@ def _run_facts(
         **metrics,
         "seed": params.seed,
         "model": params.model.model_dump(),
-        "train": params.train.model_dump(),
+        # The steps that were planned: max_minutes may have allowed fewer.
+        "train": params.train.model_dump() | {"max_steps": fitted.state.settings.max_steps},
         "base": fitted.base and fitted.base.facts,
         "context_length": params.model.context_length,
         "prediction_length": Splits.load(root / paths.SPLITS).prediction_length,

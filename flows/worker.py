@@ -22,7 +22,7 @@ from toto_core.config import load_params
 from toto_core.errors import ConfigError, TotoError
 from toto_core.training.checkpoint import CheckpointStore
 from toto_core.training.distributed import joined, rank, told, world_size
-from toto_core.training.loop import train
+from toto_core.training.supervision import supervised
 
 _LONGEST_MESSAGE = 2000  # characters; a write to a pipe is whole up to 4096 bytes
 
@@ -46,7 +46,7 @@ def work(job: Job) -> None:
     directory = told(store_of(job, prepared.base).directory if rank() == 0 else Path())
     store = CheckpointStore(directory, interval_s=prepared.settings.checkpoint_interval_s)
     with _log(job, prepared.settings.validate_every) as log:
-        train(
+        supervised(
             prepared.model,
             prepared.windows,
             prepared.validation,

@@ -16,10 +16,11 @@ import torch
 import yaml
 from small_corpus import small_params, write_project
 
-from flows import train
+from flows import fitting, train
 from flows.fitting import hash_data, model_config
 from toto_core.data.corpus import Corpus
 from toto_core.errors import ConfigError, DataError, TrainingError
+from toto_core.files import write_json
 from toto_core.model import Toto2, for_context
 from toto_core.training.checkpoint import file_hash
 
@@ -163,7 +164,7 @@ def test_killed_stage_resumes_to_the_same_bytes_and_other_params_start_afresh(
 
     caplog.clear()
     train.run(small_params(), project)
-    assert caplog.messages[0].startswith("train: goes on from step ")
+    assert any(message.startswith("train: goes on from step ") for message in caplog.messages)
     assert outputs(project) == outputs(root)
     assert list((project / "runs").iterdir()) == []
 
@@ -185,11 +186,49 @@ def test_run_of_other_code_starts_afresh(trained, project, tmp_path, caplog):
 def test_progress_is_a_line_for_each_validation(project, caplog):
     with caplog.at_level("INFO", logger="flows.progress"):
         train.run(small_params(), project)
-    assert len(caplog.messages) == 3
+    lines = [message for message in caplog.messages if "memory" not in message]
+    assert len(lines) == 3
     assert re.fullmatch(
-        r"train: step 2/6, loss \d\.\d{4}, validation \d\.\d{4}, \d+\.\d\dM points/s, \d+ s left",
-        caplog.messages[0],
+        r"train: step 2/6, loss \d\.\d{4}, validation \d\.\d{4}, \d+\.\d\dM points/s, MFU \d+%, "
+        r"\d+ s left",
+        lines[0],
     )
+
+
+def test_memory_is_told_before_and_after(project, caplog):
+    with caplog.at_level("INFO", logger="flows.progress"):
+        train.run(small_params(), project)
+    assert "memory of a step, estimated: " in caplog.messages[0]
+    assert "memory of a step, measured: " in caplog.messages[-1]
+
+
+def test_checkpointed_activations_give_the_same_bytes(trained, project):
+    root, _ = trained
+    train.run(small_params(train={"activation_checkpointing": True}), project)
+    name = "models/candidate/model.safetensors"
+    assert file_hash(project / name) == file_hash(root / name)
+
+
+def test_run_within_a_limit_of_time_names_the_steps_that_repeat_it(project, caplog):
+    """As a run goes on that was killed after its trial had found that five steps fit."""
+    limited = small_params(train={"max_steps": 10**6, "max_minutes": 0.001, "validate_every": 5})
+    store = fitting.store_of(fitting.train_job(limited, project), None)
+    write_json(store.directory / "budget.json", {"max_steps": 5})
+    with caplog.at_level("INFO", logger="flows.progress"):
+        train.run(limited, project)
+    assert "max_steps: 5 without it gives the same bytes" in caplog.messages[0]
+    assert read(project / "models/candidate/run.json")["train"]["max_steps"] == 5
+    assert read(project / "reports/metrics/train.json")["steps"] == 5
+    weights = file_hash(project / "models/candidate/model.safetensors")
+    train.run(small_params(train={"max_steps": 5, "validate_every": 5}), project)
+    assert file_hash(project / "models/candidate/model.safetensors") == weights
+
+
+def test_gpu_that_is_absent_is_refused_before_anything_is_trained(project):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(ConfigError, match=r"^train: device = cuda, a GPU that torch finds "):
+        train.run(small_params(train={"device": "cuda"}), project)
 
 
 def test_unknown_size_names_the_known_ones(project):

@@ -77,8 +77,9 @@ def test_steps_fill_what_the_trial_leaves_of_the_time(tmp_path):
     assert settings.max_steps == 300 - 29 - 14
     assert records == [
         {
+            "max_steps": 257,
             "message": "train: 257 of 10000 steps fit into max_minutes = 5; max_steps: 257 "
-            "without it gives the same bytes"
+            "without it gives the same bytes",
         }
     ]
 

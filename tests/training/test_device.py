@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from toto_core.errors import ConfigError
 from toto_core.training.device import choose_device, choose_dtype, deterministic, suit_threads
 
 CPU = torch.device("cpu")
@@ -25,11 +26,27 @@ def test_device_is_cuda_where_there_is_one():
     assert choose_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def test_cpu_is_taken_where_it_is_wanted():
+    assert choose_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_gpu_that_is_wanted_and_absent_is_one_line():
+    with pytest.raises(
+        ConfigError,
+        match=r"^train: device = cuda, a GPU that torch finds is needed, torch \S+ has "
+        r"(a build for CPUs|no GPU in sight); install .*, or set train\.device to auto or cpu$",
+    ):
+        choose_device("cuda")
+
+
 def test_deterministic_kernels_are_asked_for_and_given_back():
     assert not torch.are_deterministic_algorithms_enabled()
     with deterministic():
         assert torch.are_deterministic_algorithms_enabled()
         assert torch.is_deterministic_algorithms_warn_only_enabled()
+        assert not torch.utils.deterministic.fill_uninitialized_memory
+    assert torch.utils.deterministic.fill_uninitialized_memory
     assert not torch.are_deterministic_algorithms_enabled()
 
 

@@ -18,7 +18,10 @@ WIDE = SIZES["1m"]
 
 
 def executed(model, *, rows, num_variates, num_patches):
-    """Forward and whole operations, counted by torch while it computes."""
+    """Forward and whole operations, counted by torch while it computes.
+
+    A training row has one patch more, which is a target only.
+    """
     # One patch more than the network reads: the last one is a target only.
     micro_batch = training_micro_batch(
         real_batch(rows=rows, num_variates=num_variates, num_patches=num_patches + 1),

@@ -72,7 +72,7 @@ def test_rehearsal_without_contents_finds_the_same():
 
 
 def test_checkpointing_keeps_one_input_for_each_layer():
-    """A layer more costs a row its 3 x 4 tokens of 64 floats; without it many times that."""
+    """A layer more costs a row its 3 x 3 tokens of 64 floats; without it many times that."""
     grown = {}
     for on in (False, True):
         rows = []
@@ -81,7 +81,7 @@ def test_checkpointing_keeps_one_input_for_each_layer():
             model.set_activation_checkpointing(on)
             rows.append(rehearse(model, SETTINGS, num_steps=NUM_STEPS).per_row)
         grown[on] = rows[1] - rows[0]
-    assert grown[True] == 3 * 4 * 64 * 4
+    assert grown[True] == 3 * 3 * 64 * 4
     assert grown[False] > 8 * grown[True]
 
 

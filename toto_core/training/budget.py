@@ -50,13 +50,13 @@ def within_budget(
         model: stays as it is; the trial is made with a copy.
         store: of the run; remembers the number.
         trial: trains a model as the settings say, into the store that it is given.
-        log: called with what came out.
+        log: called with ``max_steps``, the number, and a ``message`` on it.
         clock: seconds.
 
     Raises:
         ConfigError: if not a single step fits.
     """
-    if settings.max_minutes is None:
+    if settings.max_minutes is None or not settings.max_steps:
         return settings
     known = told(_recorded(store) if rank() == 0 else None)
     if known is None:
@@ -71,8 +71,9 @@ def within_budget(
         )
     log(
         {
+            "max_steps": known,
             "message": f"train: {known} of {settings.max_steps} steps fit into max_minutes = "
-            f"{settings.max_minutes:g}; max_steps: {known} without it gives the same bytes"
+            f"{settings.max_minutes:g}; max_steps: {known} without it gives the same bytes",
         }
     )
     return replace(settings, max_steps=known)

@@ -7,13 +7,27 @@ from typing import Literal
 
 import torch
 
+from toto_core.errors import ConfigError
+
 _MIN_WIDTH_FOR_THREADS = 256
 _BF16_CAPABILITIES = ("avx512_bf16", "amx_bf16", "bf16")  # x86, x86, Arm
 
 
-def choose_device() -> torch.device:
-    """Choose the first CUDA device if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def choose_device(wanted: Literal["auto", "cpu", "cuda"] = "auto") -> torch.device:
+    """Choose the device that is ``wanted``; ``auto`` is the GPU if there is one, else the CPU.
+
+    Raises:
+        ConfigError: if a GPU is wanted and torch finds none.
+    """
+    has_gpu = torch.cuda.is_available()
+    if wanted == "cuda" and not has_gpu:
+        build = "a build for CPUs" if torch.version.cuda is None else "no GPU in sight"
+        raise ConfigError(
+            f"train: device = cuda, a GPU that torch finds is needed, torch {torch.__version__} "
+            f"has {build}; install torch for CUDA and its driver, or set train.device to auto or "
+            "cpu"
+        )
+    return torch.device("cuda" if has_gpu and wanted != "cpu" else "cpu")
 
 
 def choose_dtype(
@@ -59,13 +73,18 @@ def deterministic() -> Iterator[None]:
     """Ask torch for kernels that give the same bytes each time, and undo it afterwards.
 
     Only CUDA has others, and cuBLAS reads its part from the environment when its first handle
-    is made; a kernel without a deterministic form warns and runs.
+    is made; a kernel without a deterministic form warns and runs. Fresh memory is not filled, as
+    torch would by itself: nothing here reads what it has not written.
     """
     before = torch.are_deterministic_algorithms_enabled()
     warned = torch.is_deterministic_algorithms_warn_only_enabled()
+    fill = torch.utils.deterministic
+    filled = fill.fill_uninitialized_memory  # pyright: ignore[reportAttributeAccessIssue]
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
+    fill.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before, warn_only=warned)
+        fill.fill_uninitialized_memory = filled  # pyright: ignore[reportAttributeAccessIssue]

@@ -130,8 +130,16 @@ def watched(
     """
     at_start, on_cpu = used_bytes(device), device.type == "cpu"
     activations = rehearse(model, settings, num_steps=num_steps)
-    given = {"num_steps": num_steps, "processes": world_size(), "on_cpu": on_cpu}
-    expected = estimate(model, settings, activations, **given)
+
+    def memory_of(settings: TrainSettings) -> StepMemory:
+        given = {"num_steps": num_steps, "processes": world_size(), "on_cpu": on_cpu}
+        return estimate(model, settings, activations, **given)
+
+    def total_of(rows: int) -> int:
+        many = 2 * world_size()  # smaller micro-batches are to be accumulated
+        return memory_of(replace(settings, batch_size=rows, accumulation=many)).total
+
+    expected = memory_of(settings)
     # The weights are there already.
     available = available_bytes(device) + expected.parameters
     log({"message": f"train: memory of a step, estimated: {expected}"})
@@ -140,8 +148,8 @@ def watched(
     try:
         yield
     except BatchTooLargeError as error:
-        fit = _fitting_rows(expected, activations, settings, available=available)
-        raise BatchTooLargeError(f"{error}; by the estimate {fit} rows fit") from None
+        rows = _fitting_rows(total_of, settings, available=available)
+        raise BatchTooLargeError(f"{error}; by the estimate {rows} rows fit") from None
     took = peak_bytes(device) - at_start + expected.parameters
     log({"message": f"train: memory of a step, measured: {took / _GB:.2f} GB"})
 
@@ -177,14 +185,11 @@ def _gathered_bytes(model: nn.Module, settings: TrainSettings, *, processes: int
 
 
 def _fitting_rows(
-    expected: StepMemory, activations: Activations, settings: TrainSettings, *, available: int
+    total_of: Callable[[int], int], settings: TrainSettings, *, available: int
 ) -> int:
-    """Most rows of a micro-batch whose activations fit beside everything else; at least 0."""
-    others = expected.total - expected.activations
-    if not expected.accumulates:  # smaller micro-batches are to be accumulated
-        others += expected.gradients
-    return max(0, min((available - others - activations.fixed) // activations.per_row,
-                      settings.batch_size - 1))  # fmt: skip
+    """Most rows of a micro-batch, fewer than now, by the total of a few and of some more."""
+    few, more = total_of(1), total_of(2)
+    return max(0, min(1 + (available - few) // (more - few), settings.batch_size - 1))
 
 
 def _shortage(

@@ -63,9 +63,9 @@ def speed_facts(
         model,
         rows=settings.batch_size,
         num_variates=settings.num_variates,
-        num_patches=num_steps // PATCH_SIZE,
+        num_patches=num_steps // PATCH_SIZE - 1,  # the last one is a target only
     )
     return {
-        "flops_per_step": counted.total * settings.accumulation,
+        "flops_per_step": float(counted.total * settings.accumulation),
         "matrix_rate": summed(matrix_rate(device, model.compute_dtype)),
     }
