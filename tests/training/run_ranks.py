@@ -1,13 +1,15 @@
 """
 Train a small Toto as one of several processes, under torchrun; the first process writes what came.
 
-Argument: a file with a JSON list of jobs. Each has a ``folder`` for its store and its ``result``,
-``changes`` of the settings, and perhaps ``kill``: [rank, step] to die there, ``term``: [rank, step]
-to get a SIGTERM there, ``broken``: the micro-batch from which on one item is infinite.
+Argument: a file with a JSON list of jobs. Each has a ``folder`` for its store and its results, and
+``changes`` of the settings; perhaps also ``from``: a folder whose store it goes on from, ``term``,
+``kill`` or ``freeze``: [rank, step] to get such a signal there, and ``broken``: the micro-batch
+from which on one item is infinite.
 """
 
 import json
 import os
+import shutil
 import signal
 import sys
 from datetime import timedelta
@@ -20,12 +22,12 @@ from tiny_model import make_batch, make_settings
 from toto_core.errors import TotoError
 from toto_core.model import SIZES, Toto2, for_context
 from toto_core.training.checkpoint import CheckpointStore
-from toto_core.training.distributed import joined, rank, whole
+from toto_core.training.distributed import joined, rank, told, whole
 from toto_core.training.loop import train
 
 CONTEXT = 96
-ROWS = 16
-TIMEOUT = timedelta(seconds=60)
+ROWS = 8
+SIGNALS = {"term": signal.SIGTERM, "kill": signal.SIGKILL, "freeze": signal.SIGSTOP}
 
 
 class Windows:
@@ -46,11 +48,14 @@ def run(job):
 
     def log(record):
         records.append(dict(record))
-        for key, number in (("kill", signal.SIGKILL), ("term", signal.SIGTERM)):
+        for key, number in SIGNALS.items():
             if [rank(), record.get("step")] == job.get(key):
                 os.kill(os.getpid(), number)
 
     folder = Path(job["folder"])
+    if rank() == 0 and "from" in job:
+        shutil.copytree(Path(job["from"]) / "store", folder / "store")
+    told(None)
     settings = make_settings(**job["changes"])
     state = train(
         Toto2(for_context(SIZES["nano"], CONTEXT)),
@@ -76,9 +81,9 @@ def write(job, records, state):
         (folder / "records.json").write_text(json.dumps(values))
 
 
-def main(path):
+def main(path, timeout_s="60"):
     torch.set_num_threads(1)
-    with joined(timeout=TIMEOUT):
+    with joined(timeout=timedelta(seconds=float(timeout_s))):
         for job in json.loads(Path(path).read_text()):
             try:
                 write(job, *run(job))

@@ -154,6 +154,7 @@ def replicated(network: nn.Module, settings: TrainSettings) -> nn.Module:
 @contextmanager
 def averaging(network: nn.Module, *, now: bool) -> Iterator[None]:
     """Average the gradients of the backward pass inside only if ``now``; else just add them up."""
+    network = getattr(network, "_orig_mod", network)  # what torch.compile wraps
     if isinstance(network, FSDPModule):
         network.set_requires_gradient_sync(now)
         yield

@@ -5,18 +5,19 @@ so a run that was killed and resumed ends in the same bytes as one that was not.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from contextlib import closing
 
 import torch
 from torch import Tensor, nn
 
 from toto_core.optim.groups import set_lr
 from toto_core.optim.schedule import learning_rate_factor
+from toto_core.training.batches import Windows, drawn
 from toto_core.training.checkpoint import CheckpointStore
+from toto_core.training.compiled import compiled
 from toto_core.training.device import deterministic
 from toto_core.training.distributed import (
     largest,
-    micro_batch_indices,
     rank,
     replicated,
     summed,
@@ -35,20 +36,10 @@ from toto_core.training.step import (
     gradient_norm,
     mean_loss,
     refuse_non_finite,
-    training_micro_batch,
     validation_micro_batch,
 )
 
 Log = Callable[[Mapping[str, float | str]], None]
-
-
-@runtime_checkable
-class Windows(Protocol):
-    """An endless source of training batches: the same number gives the same batch."""
-
-    def batch(self, step: int) -> Batch:
-        """Draw batch ``step``, from 0 on."""
-        ...
 
 
 def train(
@@ -80,16 +71,31 @@ def train(
     """
     store.claim()
     state = resume(TrainState.start(model, settings), store, log)
-    network, parameters = replicated(model, settings), list(model.parameters())
+    network = replicated(compiled(model, settings, device), settings)
+    parameters = list(model.parameters())
     checks = validation_set(model, validation, device)
-    with deterministic(), deferred_signals() as pending, fitting_in_memory(settings, device):
+    feed = drawn(
+        windows,
+        settings,
+        patch_size=patch_size(model),
+        seed=seed,
+        first_step=state.step,
+        device=device,
+    )
+    with (
+        deterministic(),
+        deferred_signals() as pending,
+        fitting_in_memory(settings, device),
+        closing(feed),
+    ):
         if checks and settings.init is not None and not state.kept:
             # What was given is the first candidate: only what does better replaces it.
             state.judge(mean_loss(state.average.model, checks, settings), store)
         for step in range(state.step, settings.max_steps):
             if state.is_over or (checks and state.stale >= settings.patience):
                 break
-            micro_batches = draw(windows, model, settings, step=step, seed=seed, device=device)
+            micro_batches = next(feed)
+            tell_tokens(model, micro_batches)
             loss = accumulate_gradients(network, micro_batches, settings)
             norm = gradient_norm(parameters)
             refuse_non_finite(model, micro_batches, settings, step=step, loss=loss, norm=norm)
@@ -98,7 +104,7 @@ def train(
             for optimiser in state.optimisers:
                 set_lr(optimiser, lr_factor)
                 optimiser.step()
-                optimiser.zero_grad()
+                optimiser.zero_grad(set_to_none=not settings.cuda_graphs)
             state.average.update(step)
             points = int(summed(sum(int(m.target_mask.sum()) for m in micro_batches)))
             state.finish_step(loss, points=points)
@@ -134,29 +140,10 @@ def resume(state: TrainState, store: CheckpointStore, log: Log) -> TrainState:
     return state
 
 
-def draw(
-    windows: Windows,
-    model: nn.Module,
-    settings: TrainSettings,
-    *,
-    step: int,
-    seed: int,
-    device: torch.device,
-) -> list[MicroBatch]:
-    """Draw and mask this process' micro-batches of ``step``; tell the model its tokens in all."""
-    micro_batches = [
-        training_micro_batch(
-            windows.batch(index),
-            settings,
-            patch_size=patch_size(model),
-            seed=(seed, index),
-            device=device,
-        )
-        for index in micro_batch_indices(step, settings)
-    ]
+def tell_tokens(model: nn.Module, micro_batches: Sequence[MicroBatch]) -> None:
+    """Tell ``model`` how many tokens a step of as many micro-batches in each process has."""
     num_points = world_size() * sum(m.target.numel() for m in micro_batches)
     model.set_global_tokens(num_points // patch_size(model))  # pyright: ignore
-    return micro_batches
 
 
 def validation_set(
