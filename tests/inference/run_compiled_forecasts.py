@@ -87,7 +87,7 @@ def main() -> None:
         found = dict(zip(("before", "after"), changed_weights_count(model), strict=True))
     else:
         found = {"error": forecaster_error(directory, getattr(torch, what))}
-    print(json.dumps(found))
+    sys.stdout.write(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":

@@ -55,6 +55,6 @@ def test_compiled_forecaster_asks_for_a_compiler(monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(
         ValueError,
-        match="forecaster: compiled = True and no C\\+\\+ compiler no-such-compiler, one is needed;",
+        match=r"forecaster: compiled = True and no C\+\+ compiler no-such-compiler, one is needed",
     ):
         Forecaster.load(GOLDEN, device="cpu", compiled=True)

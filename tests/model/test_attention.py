@@ -71,14 +71,6 @@ def test_single_variate_equals_attention_to_itself(one_group):
         torch.testing.assert_close(grad, factor * p.grad, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("over_variates", [False, True], ids=["time", "variates"])
-def test_reading_the_end_equals_the_end_of_all(over_variates, one_group):
-    layer, x = attention(over_variates=over_variates), draw(B, V, P, D)
-    one_group[0, 1, :4] = -1
-    whole = layer(x, view(one_group))[:, :, 3:]
-    torch.testing.assert_close(layer(x, view(one_group), read_from=3), whole)
-
-
 def test_products_equal_the_fused_kernel():
     q, k, v = (draw(B, HEADS, P, 16, seed=seed) for seed in range(3))
     seen = torch.ones(P, P, dtype=torch.bool).tril().expand(B, 1, P, P)

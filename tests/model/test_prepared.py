@@ -104,6 +104,17 @@ def test_kept_keys_equal_a_forward_over_all_patches(size, num_variates, num_know
     torch.testing.assert_close(found, expected, rtol=2e-5, atol=2e-5)
 
 
+@pytest.mark.parametrize("over_variates", [False, True], ids=["time", "variates"])
+def test_encoding_reads_the_end_alone(over_variates):
+    """One layer: what is read is the end of what would be computed."""
+    changes = {"num_layers": 1, "layer_group_size": 1}
+    model = random_model(num_variate_layers_per_group=int(over_variates), **changes)
+    arguments = random_request()
+    expected = slow_forecast(model, num_patches=2, size=2, **arguments)
+    found = model.forecast(**arguments, prediction_length=2 * L)
+    torch.testing.assert_close(found, expected, rtol=2e-5, atol=2e-5)
+
+
 def test_known_futures_and_blocks_matter_here():
     model, arguments = random_model(), random_request(num_known=1)
     whole = model.forecast(**arguments, prediction_length=5 * L)

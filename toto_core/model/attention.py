@@ -101,17 +101,15 @@ class AxisAttention(nn.Module):
         self.register_buffer("order", order, persistent=False)
         self.register_buffer("order_back", order.argsort(), persistent=False)
 
-    def forward(
-        self, x_BVPD: Float[Tensor, "B V P D"], sight: Sight, *, read_from: int = 0
-    ) -> Float[Tensor, "B V R D"]:
-        """The branch's share of the residual stream, of the patches from ``read_from`` on."""
+    def forward(self, x_BVPD: Float[Tensor, "B V P D"], sight: Sight) -> Float[Tensor, "B V P D"]:
+        """The branch's share of the residual stream."""
         if self.over_variates:
-            return self._over_variates(x_BVPD[:, :, read_from:], sight)
+            return self._over_variates(x_BVPD, sight)
         q, k, v = (part.flatten(0, 1).transpose(1, 2) for part in self._heads(x_BVPD))
         turn = sight.rotation
-        q = rotate(q[:, :, read_from:], turn.query_cos[read_from:], turn.query_sin[read_from:])
+        q = rotate(q, turn.query_cos, turn.query_sin)
         k = rotate(k, turn.key_cos, turn.key_sin)
-        y_RNPK = _attend(q, k, v, sight.over_time[:, :, read_from:])
+        y_RNPK = _attend(q, k, v, sight.over_time)
         return self.out_proj(y_RNPK.transpose(1, 2).flatten(2).unflatten(0, x_BVPD.shape[:2]))
 
     def _over_variates(self, x_BVPD: Tensor, sight: Sight) -> Tensor:
@@ -120,8 +118,7 @@ class AxisAttention(nn.Module):
             # The only variate sees only itself: softmax is exactly one and q, k get no gradient.
             return self.out_proj(self.in_proj(x_BVPD, rows=slice(2 * width, 3 * width)))
         q, k, v = (part.permute(0, 2, 3, 1, 4).flatten(0, 1) for part in self._heads(x_BVPD))
-        # An earlier layer may have kept the last patches only.
-        y_RNVK = _attend(q, k, v, sight.over_variates[:, -num_patches:].flatten(0, 1))
+        y_RNVK = _attend(q, k, v, sight.over_variates.flatten(0, 1))
         y_BPNVK = y_RNVK.unflatten(0, (-1, num_patches))
         # Contiguous before the product: a compiler would repeat the weights for each row else.
         return self.out_proj(y_BPNVK.permute(0, 3, 1, 2, 4).flatten(3))

@@ -63,19 +63,17 @@ class Layer(nn.Module):
         self.register_buffer("attn_tau", torch.tensor(attn_tau))
         self.register_buffer("mlp_tau", torch.tensor(mlp_tau))
 
-    def forward(
-        self, x: Float[Tensor, "B V P D"], sight: Sight, *, read_from: int = 0
-    ) -> Float[Tensor, "B V R D"]:
-        """The residual stream after this layer, of the patches from ``read_from`` on."""
+    def forward(self, x: Float[Tensor, "B V P D"], sight: Sight) -> Float[Tensor, "B V P D"]:
+        """The residual stream after this layer."""
         if self.checkpointed and torch.is_grad_enabled():
             return checkpoint(  # pyright: ignore[reportReturnType]
-                self._mixed, x, sight, read_from, use_reentrant=False, preserve_rng_state=False
+                self._mixed, x, sight, use_reentrant=False, preserve_rng_state=False
             )
-        return self._mixed(x, sight, read_from)
+        return self._mixed(x, sight)
 
-    def _mixed(self, x: Tensor, sight: Sight, read_from: int) -> Tensor:
-        branch = self.attn(rms_norm(x, self.eps), sight, read_from=read_from)
-        x = torch.add(branch, x[:, :, read_from:], alpha=self.attn_skip)
+    def _mixed(self, x: Tensor, sight: Sight) -> Tensor:
+        branch = self.attn(rms_norm(x, self.eps), sight)
+        x = torch.add(branch, x, alpha=self.attn_skip)
         return torch.add(self.ffn(rms_norm(x, self.eps)), x, alpha=self.mlp_skip)
 
 

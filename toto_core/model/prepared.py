@@ -204,7 +204,7 @@ def encode(
             branch, key_values = _over_time(normed, layer, seen, before, first, weights.config)
             num = key_values.keys.shape[2] - token_BVAI.shape[2] + keep
             kept.append(KeyValues(key_values.keys[:, :, :num], key_values.values[:, :, :num]))
-            x = x[:, :, first:]
+            x = x[:, :, first:].contiguous()
         x = torch.add(branch, x, alpha=layer.attn_skip)
         normed = _rms_norm(x, weights.config.norm_eps)
         value, gate = _linear(normed, layer.fc1).chunk(2, dim=-1)
@@ -224,7 +224,8 @@ def _over_time(
     """The attention branch of the patches from ``read_from`` on, and all keys and values."""
     rows, turn, width = x_BVAD.flatten(0, 1), seen.turn, config.d_model
     queries, others = _split(layer.in_proj, width)
-    q = _heads(_linear(rows[:, read_from:], queries), config)
+    # Contiguous, or a compiler would repeat the weights for each row.
+    q = _heads(_linear(rows[:, read_from:].contiguous(), queries), config)
     k, v = (_heads(part, config) for part in _linear(rows, others).split(width, -1))
     q = _turned(q, turn.query_cos[read_from:], turn.query_sin[read_from:])
     k = _turned(k, turn.key_cos, turn.key_sin)
