@@ -42,7 +42,6 @@ class StudentTMixture(NamedTuple):
         below, _ = _distribution((value - self.loc) / self.scale, self.df, *_fractions(self.df))
         return (self.log_weight.exp() * below).sum(0)
 
-    @torch.compiler.disable  # the search ends when its numbers say so
     @torch.no_grad()
     def quantiles(self, levels: tuple[float, ...]) -> Float[Tensor, "Q *steps L"]:
         """The values below which the probabilities are ``levels``, in the dtype of ``loc``.
@@ -50,9 +49,7 @@ class StudentTMixture(NamedTuple):
         Found in float64 by Newton's method within a bracket; each step by itself, so that its
         neighbours change no bit.
         """
-        flat = [part.double().flatten(1).split(_CHUNK, 1) for part in self]
-        found = [_quantiles(StudentTMixture(*chunk), levels) for chunk in zip(*flat, strict=True)]
-        return torch.cat(found, 1).unflatten(1, self.loc.shape[1:]).to(self.loc.dtype)
+        return _quantiles(self, levels)  # pyright: ignore[reportCallIssue]
 
 
 def _log_density(z: Tensor, df: Tensor) -> Tensor:
@@ -106,8 +103,15 @@ def _distribution(
     return torch.where(z < 0, beyond, 1 - beyond), density
 
 
+@torch.compiler.disable  # the search ends when its numbers say so
 def _quantiles(mixture: StudentTMixture, levels: tuple[float, ...]) -> Tensor:
-    """``StudentTMixture.quantiles`` of steps in one row."""
+    flat = [part.double().flatten(1).split(_CHUNK, 1) for part in mixture]
+    found = [_search(StudentTMixture(*chunk), levels) for chunk in zip(*flat, strict=True)]
+    return torch.cat(found, 1).unflatten(1, mixture.loc.shape[1:]).to(mixture.loc.dtype)
+
+
+def _search(mixture: StudentTMixture, levels: tuple[float, ...]) -> Tensor:
+    """The quantiles of steps in one row, all in float64."""
     log_weight, df, loc, scale = mixture
     weight, fractions = log_weight.exp(), _fractions(df)
     level = torch.tensor(levels, dtype=loc.dtype, device=loc.device)[:, None]
