@@ -1,167 +1,248 @@
-"""Where the time of a training step goes: medians of each part, with windows drawn from a corpus.
+"""Training steps of this project and of the reference package, timed in turn in one run.
 
-python benchmarks/training.py --sizes nano 1m --dtypes bfloat16 float32
-python benchmarks/training.py --rates nano     (which optimiser moves what, and at which rate)
+python benchmarks/training.py                                (CPU: 4m, three shapes)
+python benchmarks/training.py --device cuda --sizes 4m 22m 313m 1b --shapes 64x32 --context 4096
+
+A step is forward, loss, backward, clipping and fused AdamW, on one batch drawn from a corpus. Both
+sides get the same batch, masks, weights, loss and threads. The reference (toto-2 and
+dd-unit-scaling) is left out where it is not installed. ``of the roof`` is the share of the
+measured speed of a large matrix product that the products of the step attain, in the format that
+the variant computes in (MFU on a GPU).
 """
 
 import argparse
+import contextlib
+import dataclasses
+import gc
+import importlib.util
+import os
+import platform
 import statistics
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from loader import PATCH_SIZE, noise_windows, settings_of
+from torch import Tensor, nn
 
-from toto_core.config import load_params
-from toto_core.data.corpus import TARGET, Corpus, Entry, write_corpus
-from toto_core.data.windows import TrainingWindows
-from toto_core.model import SIZES, Toto2, for_context
-from toto_core.optim.build import rates_table
-from toto_core.training.device import choose_device
-from toto_core.training.loop import draw
+from toto_core.model import SIZES, Output, Toto2, for_context
+from toto_core.model.sizes import QUANTILE_LEVELS
+from toto_core.training.compiled import compiled
+from toto_core.training.flops import pass_flops
+from toto_core.training.losses import objective_sum
+from toto_core.training.machine import matrix_rate
 from toto_core.training.settings import TrainSettings
-from toto_core.training.state import TrainState
-from toto_core.training.step import clip_gradients, gradient_norm, loss_sum, training_micro_batch
+from toto_core.training.step import (
+    MicroBatch,
+    clip_gradients,
+    gradient_norm,
+    loss_sum,
+    training_micro_batch,
+)
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-PARTS = ("windows", "masks", "forward", "backward", "clip", "optimiser", "average")
-_WARM_UP = 3  # steps that are not counted
+_WARM_UP = 3  # steps that are not counted; graphs are captured in the second
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to compute a step; ``compile`` and ``cuda_graphs`` as in ``params.yaml``."""
+
+    name: str
+    dtype: torch.dtype
+    compile: str = "none"
+    cuda_graphs: bool = False
+
+
+VARIANTS = {
+    variant.name: variant
+    for variant in (
+        Variant("reference", torch.float32),
+        Variant("float32", torch.float32),
+        Variant("float32 compiled", torch.float32, "default"),
+        Variant("bfloat16", torch.bfloat16),
+        Variant("bfloat16 compiled", torch.bfloat16, "default"),
+        Variant("bfloat16 max-autotune", torch.bfloat16, "max-autotune"),
+        Variant("bfloat16 compiled, graphs", torch.bfloat16, "default", cuda_graphs=True),
+    )
+}
+RATES: dict[torch.dtype, float] = {}  # operations per second of a large product, the best seen
+ON_CPU = ("reference", "float32", "float32 compiled", "bfloat16", "bfloat16 compiled")
+ON_CUDA = ("bfloat16", "bfloat16 compiled", "bfloat16 compiled, graphs")
 
 
 def main() -> None:
-    """Print one row for each size and dtype."""
+    """Print one row for each size, shape and variant."""
     arguments = parse()
-    settings = TrainSettings.from_mapping(
-        load_params(Path("params.yaml")).train.model_dump()
-        | {"batch_size": arguments.batch, "num_variates": arguments.num_variates}
-    )
-    if arguments.rates:
-        print(rates_table(Toto2(SIZES[arguments.rates]), settings))
-        return
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    print(f"torch {torch.__version__}, {choose_device()}, {torch.get_num_threads()} threads, ms")
-    print(f"| size | dtype | {' | '.join(PARTS)} | step | points/s |")
-    print("|---" * (len(PARTS) + 4) + "|")
-    with tempfile.TemporaryDirectory() as folder:
-        windows = noise_windows(Path(folder) / "corpus", settings, arguments.context)
-        for size in arguments.sizes:
-            for dtype in arguments.dtypes:
-                print(row(size, dtype, windows, settings, arguments), flush=True)
+    device = torch.device(arguments.device)
+    names = list(arguments.variants or (ON_CUDA if device.type == "cuda" else ON_CPU))
+    if "reference" in names and importlib.util.find_spec("toto2") is None:
+        print("The package toto-2 is not installed: no reference.")
+        names.remove("reference")
+    print(f"{processor(device)}, torch {torch.__version__}, {torch.get_num_threads()} threads")
+    titles = ("step, ms", "points/s", "times the first", "of the roof", "peak, GiB")
+    print(f"\n| size | rows x variates | variant | {' | '.join(titles)} |")
+    print("|---|---|---|--:|--:|--:|--:|--:|")
+    for size in arguments.sizes:
+        for shape in arguments.shapes:
+            compare(size, shape, [VARIANTS[name] for name in names], arguments)
+    for dtype, rate in RATES.items():
+        print(f"Roof of {dtype}: {rate / 1e9:,.0f} GFLOP/s")
 
 
 def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sizes", nargs="+", default=["nano", "1m"], choices=list(SIZES))
-    parser.add_argument("--dtypes", nargs="+", default=list(DTYPES), choices=list(DTYPES))
-    parser.add_argument("--threads", type=int, default=0, help="0: as torch decides")
-    parser.add_argument("--batch", type=int, default=16, help="rows")
-    parser.add_argument("--num-variates", type=int, default=4)
+    parser.add_argument("--sizes", nargs="+", default=["4m"], choices=list(SIZES))
+    parser.add_argument("--shapes", nargs="+", default=["16x4", "64x1", "256x1"])
+    parser.add_argument("--variants", nargs="+", choices=list(VARIANTS))
     parser.add_argument("--context", type=int, default=512, help="steps")
-    parser.add_argument("--repeats", type=int, default=30)
-    parser.add_argument("--rates", choices=list(SIZES), help="print the rates of this size instead")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=0, help="0: as torch decides")
+    parser.add_argument("--repeats", type=int, default=11)
     return parser.parse_args()
 
 
-def noise_windows(folder: Path, settings: TrainSettings, context: int) -> TrainingWindows:
-    """Write a corpus of 64 random walks of four variates and open windows on it."""
-    rng = np.random.default_rng(0)
-    entries = (
-        Entry(
-            item_id=f"item-{n}",
-            group="g",
-            freq="1h",
-            source="noise",
-            values=rng.standard_normal((4, 4096)).cumsum(1).astype(np.float32),
-            roles=np.full(4, TARGET, np.int8),
-            limits=np.array([4096]),
-            validation_positions=np.zeros(0, np.int64),
-            is_synthetic=False,
-        )
-        for n in range(64)
-    )
-    write_corpus(
-        folder,
-        entries,
-        cutoffs=["train"],
-        num_validation_origins=0,
-        synthetic_share=0.0,
-        size_exponent=0.5,
-    )
-    return TrainingWindows(
-        Corpus.open(folder),
-        cutoff="train",
-        context_length=context,
-        batch_size=settings.batch_size,
-        num_variates=settings.num_variates,
-        seed=0,
-        noise_std=settings.noise_std,
-        time_mask_probability=settings.time_mask_probability,
-    )
+def processor(device: torch.device) -> str:
+    """Name the processor."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
 
 
-def row(
+def compare(
     size: str,
-    dtype: str,
-    windows: TrainingWindows,
-    settings: TrainSettings,
+    shape: str,
+    variants: list[Variant],
     arguments: argparse.Namespace,
-) -> str:
-    """Time the parts of a step of one size in one dtype."""
-    device = choose_device()
-    config = for_context(SIZES[size], arguments.context)
-    model = Toto2(config).to(device).to_compute(DTYPES[dtype])
-    state = TrainState.start(model, settings)
-    draw(windows, model, settings, step=0, seed=0, device=device)  # sets the number of tokens
-    seconds: dict[str, list[float]] = {part: [] for part in PARTS}
-    for step in range(_WARM_UP + arguments.repeats):
-        one_step(state, windows, step, device, lambda part, s: seconds[part].append(s))
-    counted = [seconds[part][_WARM_UP:] for part in PARTS]
-    medians = [statistics.median(values) for values in counted]
-    total = statistics.median(map(sum, zip(*counted, strict=True)))
-    points = settings.batch_size * settings.num_variates * arguments.context
-    cells = " | ".join(f"{1e3 * s:.2f}" for s in [*medians, total])
-    return f"| {size} | {dtype} | {cells} | {points / total:,.0f} |"
-
-
-def one_step(
-    state: TrainState,
-    windows: TrainingWindows,
-    step: int,
-    device: torch.device,
-    note: Callable[[str, float], None],
 ) -> None:
-    """Take a step as the loop does, noting the seconds of each part."""
-    settings, parameters = state.settings, list(state.model.parameters())
-
-    def timed(part: str, action: Callable[[], Any]) -> Any:  # noqa: ANN401
-        start_s = time.perf_counter()
-        result = action()
+    """Time all variants on one batch: in turn on a CPU, one after the other on a GPU."""
+    rows, num_variates = map(int, shape.split("x"))
+    device, context = torch.device(arguments.device), arguments.context
+    settings = settings_of(rows, num_variates)
+    with tempfile.TemporaryDirectory() as folder:
+        batch = noise_windows(Path(folder) / "corpus", settings, context).batch(0)
+    micro_batch = training_micro_batch(
+        batch, settings, patch_size=PATCH_SIZE, seed=(0, 0), device=device
+    )
+    given: dict[str, Any] = {"size": size, "micro_batch": micro_batch, "settings": settings}
+    # On a GPU nothing else disturbs the clock, and the peak should be of one variant.
+    note_rates(device, variants)
+    turns = [variants] if device.type == "cpu" else [[variant] for variant in variants]
+    seconds: dict[str, float] = {}
+    peaks: dict[str, str] = {}
+    for turn in turns:
+        seconds |= timed_in_turn({v.name: stepper(v, **given) for v in turn}, arguments.repeats)
         if device.type == "cuda":
-            torch.cuda.synchronize()
-        note(part, time.perf_counter() - start_s)
-        return result
+            peaks[turn[0].name] = f"{torch.cuda.max_memory_allocated(device) / 2**30:.2f}"
+            free_memory()
+    note_rates(device, variants)
+    model = Toto2(for_context(SIZES[size], context), seed=None).to("meta")
+    flops = pass_flops(
+        model, rows=rows, num_variates=num_variates, num_patches=context // PATCH_SIZE - 1
+    ).total
+    points = rows * num_variates * context
+    for variant in variants:
+        step_s = seconds[variant.name]
+        print(
+            f"| {size} | {rows} x {num_variates} | {variant.name} | {1e3 * step_s:.1f} "
+            f"| {points / step_s:,.0f} | {seconds[variants[0].name] / step_s:.2f} "
+            f"| {100 * flops / step_s / RATES[variant.dtype]:.0f} % "
+            f"| {peaks.get(variant.name, '-')} |",
+            flush=True,
+        )
 
-    batch = timed("windows", lambda: windows.batch(step))
-    micro_batch = timed(
-        "masks",
-        lambda: training_micro_batch(batch, settings, patch_size=32, seed=(0, step), device=device),
-    )
-    loss = timed("forward", lambda: loss_sum(state.model, micro_batch, settings))
-    timed("backward", loss.backward)
-    timed(
-        "clip",
-        lambda: clip_gradients(
-            parameters, norm=gradient_norm(parameters), max_norm=settings.max_grad_norm
-        ),
-    )
-    timed("optimiser", lambda: [(o.step(), o.zero_grad()) for o in state.optimisers])
-    timed("average", lambda: state.average.update(step))
+
+def note_rates(device: torch.device, variants: list[Variant]) -> None:
+    """Measure the speed of matrix products again, and keep the best so far."""
+    for dtype in {variant.dtype for variant in variants}:
+        RATES[dtype] = max(RATES.get(dtype, 0.0), matrix_rate(device, dtype))
+
+
+def timed_in_turn(steps: dict[str, Callable[[], None]], repeats: int) -> dict[str, float]:
+    """Median seconds of each step; the turns share what disturbs the machine."""
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for step in steps.values():
+        for _ in range(_WARM_UP):
+            step()
+    for _ in range(repeats):
+        for name, step in steps.items():
+            start_s = time.perf_counter()
+            step()
+            seconds[name].append(time.perf_counter() - start_s)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def stepper(
+    variant: Variant, *, size: str, micro_batch: MicroBatch, settings: TrainSettings
+) -> Callable[[], None]:
+    """Build the network of a variant and a function that takes one step with it."""
+    device, num_steps = micro_batch.target.device, micro_batch.target.shape[-1]
+    model: Any = Toto2(for_context(SIZES[size], num_steps)).to(device).to_compute(variant.dtype)
+    model.set_global_tokens(micro_batch.target.numel() // PATCH_SIZE)
+    loss_of: Callable[..., Tensor] = loss_sum
+    if variant.name == "reference":
+        network = model = reference_of(model)
+        loss_of = reference_loss
+    else:
+        wanted = dataclasses.replace(settings, compile=variant.compile)
+        wanted = dataclasses.replace(wanted, cuda_graphs=variant.cuda_graphs)
+        network = compiled(model, wanted, device)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+    parameters = list(model.parameters())
+
+    def step() -> None:
+        if variant.cuda_graphs:
+            torch.compiler.cudagraph_mark_step_begin()
+        loss = loss_of(network, micro_batch, settings)
+        loss.backward()
+        norm = gradient_norm(parameters)
+        clip_gradients(parameters, norm=norm, max_norm=settings.max_grad_norm)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=not variant.cuda_graphs)
+        loss.item()  # waits for a GPU
+
+    return step
+
+
+def reference_of(model: Toto2) -> nn.Module:
+    """The reference network with the weights of ``model``."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import toto2  # noqa: PLC0415  # pyright: ignore[reportMissingImports]
+
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        return toto2.Toto2Model.from_pretrained(folder).to(model.device).train()
+
+
+def reference_loss(model: nn.Module, part: MicroBatch, settings: TrainSettings) -> Tensor:
+    """The loss of this project on the reference's quantiles, all patches computed."""
+    read = slice(None, -PATCH_SIZE)
+    quantiles, loc, scale = model(part.target, part.target_mask, part.cpm_mask, part.series_ids)
+    output = Output(quantiles[..., :-1, :], loc[..., read], scale[..., read], QUANTILE_LEVELS)
+    return objective_sum(output, part.target, part.weight, settings)
+
+
+def free_memory() -> None:
+    """Give the GPU back what the last variant held."""
+    torch.compiler.reset()
+    gc.collect()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
 
 
 if __name__ == "__main__":
+    # Kernels are compiled with as many processes as there are cores.
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", str(os.cpu_count() or 1))
     main()

@@ -1,0 +1,109 @@
+"""How fast one process draws training batches from a memory-mapped corpus, masks included.
+
+python benchmarks/loader.py --shapes 16x4x512 256x1x512 64x32x4096
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from toto_core.config import load_params
+from toto_core.data.corpus import TARGET, Corpus, Entry, write_corpus
+from toto_core.data.windows import TrainingWindows
+from toto_core.training.settings import TrainSettings
+from toto_core.training.step import training_micro_batch
+
+PATCH_SIZE = 32
+_CORPUS = {"items": 64, "variates": 8, "steps": 16_384}
+
+
+def main() -> None:
+    """Print one row for each shape of a batch."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shapes", nargs="+", default=["16x4x512", "256x1x512", "64x32x4096"])
+    parser.add_argument("--repeats", type=int, default=10)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    print("| rows x slots x steps | windows, ms | masks, ms | points/s |")
+    print("|---|--:|--:|--:|")
+    for shape in arguments.shapes:
+        print(row(shape, arguments.repeats), flush=True)
+
+
+def row(shape: str, repeats: int) -> str:
+    """Time both parts of a batch of one shape."""
+    rows, num_variates, context = map(int, shape.split("x"))
+    settings = settings_of(rows, num_variates)
+    seconds: dict[str, list[float]] = {"windows": [], "masks": []}
+    with tempfile.TemporaryDirectory() as folder:
+        windows = noise_windows(Path(folder) / "corpus", settings, context)
+        for step in range(repeats + 1):
+            start_s = time.perf_counter()
+            batch = windows.batch(step)
+            drawn_s = time.perf_counter()
+            training_micro_batch(
+                batch,
+                settings,
+                patch_size=PATCH_SIZE,
+                seed=(0, step),
+                device=torch.device("cpu"),
+            )
+            seconds["masks"].append(time.perf_counter() - drawn_s)
+            seconds["windows"].append(drawn_s - start_s)
+    windows_s, masks_s = (statistics.median(part[1:]) for part in seconds.values())
+    rate = rows * num_variates * context / (windows_s + masks_s)
+    return f"| {shape} | {1e3 * windows_s:.2f} | {1e3 * masks_s:.2f} | {rate:,.0f} |"
+
+
+def settings_of(rows: int, num_variates: int, **changes: object) -> TrainSettings:
+    """Read the training settings of ``params.yaml``, for batches of one shape."""
+    values = load_params(Path("params.yaml")).train.model_dump()
+    shape = {"batch_size": rows, "num_variates": num_variates, "accumulation": 1}
+    return TrainSettings.from_mapping(values | shape | changes)
+
+
+def noise_windows(folder: Path, settings: TrainSettings, context: int) -> TrainingWindows:
+    """Write a corpus of random walks and open windows on it."""
+    rng = np.random.default_rng(0)
+    num_variates, num_steps = _CORPUS["variates"], _CORPUS["steps"]
+    entries = (
+        Entry(
+            item_id=f"item-{n}",
+            group="g",
+            freq="1h",
+            source="noise",
+            values=rng.standard_normal((num_variates, num_steps)).cumsum(1).astype(np.float32),
+            roles=np.full(num_variates, TARGET, np.int8),
+            limits=np.array([num_steps]),
+            validation_positions=np.zeros(0, np.int64),
+            is_synthetic=False,
+        )
+        for n in range(_CORPUS["items"])
+    )
+    write_corpus(
+        folder,
+        entries,
+        cutoffs=["train"],
+        num_validation_origins=0,
+        synthetic_share=0.0,
+        size_exponent=0.5,
+    )
+    return TrainingWindows(
+        Corpus.open(folder),
+        cutoff="train",
+        context_length=context,
+        batch_size=settings.batch_size,
+        num_variates=settings.num_variates,
+        seed=0,
+        noise_std=settings.noise_std,
+        time_mask_probability=settings.time_mask_probability,
+    )
+
+
+if __name__ == "__main__":
+    main()
