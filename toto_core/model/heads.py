@@ -60,7 +60,7 @@ class _Head(nn.Module):
 
 
 class QuantileHead(_Head):
-    """Quantiles at ``levels``, the head that is released."""
+    """Quantiles at the levels of the configuration: the released head has nine."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config, len(config.quantile_levels))
