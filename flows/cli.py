@@ -42,6 +42,27 @@ def check() -> None:
 
 
 @app.command()
+def plan(
+    size: Annotated[str | None, typer.Option(help="Another model.size than the file's.")] = None,
+    processes: Annotated[
+        int | None, typer.Option(help="Another train.processes than the file's.", min=1)
+    ] = None,
+    mfu: Annotated[float, typer.Option(help="Share of the rate that is used.", min=0.01)] = 0.4,
+    tflops: Annotated[
+        float | None,
+        typer.Option(help="Matrix rate of a process; default: measured here.", min=0.001),
+    ] = None,
+) -> None:
+    """Show what training would take: parameters, rates, memory, sharding and time.
+
+    Nothing is trained and no data are read; the largest size takes a few seconds on a laptop.
+    """
+    from flows.plan import plan_text  # noqa: PLC0415
+
+    print(plan_text(_ROOT, size=size, processes=processes, mfu=mfu, tflops=tflops))
+
+
+@app.command()
 def up(
     port: Annotated[
         int | None,

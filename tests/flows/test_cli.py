@@ -13,6 +13,7 @@ from toto_core.errors import ConfigError
     [
         ("run", "Bring every stage up to date"),
         ("check", "print every fault at once"),
+        ("plan", "Show what training would take"),
         ("up", "server, worker and the nightly deployment"),
         ("down", "Stop what `toto up` has started"),
         ("promote", "whose verdict is PASS"),
@@ -26,7 +27,7 @@ def test_command_tells_what_it_does(tmp_path: Path, name: str, says: str) -> Non
 
 def test_commands_are_those_of_the_help() -> None:
     names = [command.callback.__name__ for command in app.registered_commands if command.callback]
-    assert names == ["run", "check", "up", "down", "promote"]
+    assert names == ["run", "check", "plan", "up", "down", "promote"]
 
 
 def test_command_line_imports_nothing_large(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ two through it, forward and backward, and counts the bytes that are alive at the
 further row costs as much as the second. On the meta device nothing is computed.
 """
 
+import dataclasses
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-from toto_core.model import PATCH_SIZE, Toto2
+from toto_core.model import PATCH_SIZE, ModelConfig, Toto2
 from toto_core.training.settings import TrainSettings
 from toto_core.training.step import loss_sum, training_micro_batch
 
@@ -39,6 +40,38 @@ def rehearse(model: Toto2, settings: TrainSettings, *, num_steps: int) -> Activa
     """
     one, two = (_peak_bytes(model, settings, rows=rows, num_steps=num_steps) for rows in (1, 2))
     return Activations(fixed=2 * one - two, per_row=two - one)
+
+
+def rehearse_unbuilt(
+    config: ModelConfig, settings: TrainSettings, *, num_steps: int, dtype: torch.dtype
+) -> Activations:
+    """Count the activations of a network that is too large to build.
+
+    Its layers but the last are alike, so two shallow networks without contents tell of any depth.
+    """
+    shallow, deeper = (
+        _rehearse_shallow(config, settings, layers, num_steps=num_steps, dtype=dtype)
+        for layers in (2, 3)
+    )
+    more = config.num_layers - 2
+    return Activations(
+        *(few + more * (one_more - few) for few, one_more in zip(shallow, deeper, strict=True))
+    )
+
+
+def _rehearse_shallow(
+    config: ModelConfig,
+    settings: TrainSettings,
+    num_layers: int,
+    *,
+    num_steps: int,
+    dtype: torch.dtype,
+) -> Activations:
+    shallow = dataclasses.replace(config, num_layers=num_layers, layer_group_size=num_layers)
+    with torch.device("meta"):
+        model = Toto2(shallow, seed=None).to_compute(dtype)
+    model.set_activation_checkpointing(settings.activation_checkpointing)
+    return rehearse(model, settings, num_steps=num_steps)
 
 
 class _Live(TorchDispatchMode):
