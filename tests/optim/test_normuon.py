@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 from safetensors.torch import load_file
 from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Shard, distribute_tensor
 
 from toto_core.optim.normuon import NorMuon
 
@@ -125,3 +128,32 @@ def test_vector_is_refused():
         r"AdamW$",
     ):
         NorMuon([nn.Parameter(torch.zeros(5))], lr=1.0, momentum=0.9, beta2=0.9)
+
+
+def test_dtype_of_the_orthogonalisation_changes_little():
+    gradient = random_matrix(48, 24)
+    expected, found = (moved(gradient, dtype=dtype)[0] for dtype in (torch.float32, torch.bfloat16))
+    assert not torch.equal(found, expected)
+    assert torch.cosine_similarity(found.flatten(), expected.flatten(), dim=0) > 0.995
+
+
+@pytest.fixture
+def lone_process():
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield init_device_mesh("cpu", (1,))
+    dist.destroy_process_group()
+
+
+def test_sharded_matrix_moves_as_a_whole_one_and_its_momentum_is_sharded(lone_process):
+    """With several processes: tests/training/test_distributed.py."""
+    gradient = random_matrix(16, 8)
+    expected, _ = moved(gradient, steps=3, weight_decay=0.1)
+    matrix = nn.Parameter(distribute_tensor(torch.zeros(16, 8), lone_process, [Shard(0)]))
+    optimiser = NorMuon([matrix], lr=1.0, momentum=0.9, beta2=0.9, weight_decay=0.1)
+    for _ in range(3):
+        matrix.grad = distribute_tensor(gradient, lone_process, [Shard(0)])
+        optimiser.step()
+    state = optimiser.state[matrix]
+    assert torch.equal(matrix.full_tensor(), expected)
+    assert state["momentum"].placements == (Shard(0),)
+    assert type(state["row_moment"]) is torch.Tensor

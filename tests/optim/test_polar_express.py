@@ -9,7 +9,8 @@ SHAPES = [(64, 64), (192, 64), (64, 176), (8, 16), (5, 1)]
 
 
 def random_matrices(shape):
-    return torch.randn(3, *shape, generator=torch.Generator().manual_seed(sum(shape)))
+    generator = torch.Generator().manual_seed(sum(shape))
+    return torch.randn(3, *shape, generator=generator).bfloat16()
 
 
 @pytest.mark.parametrize("shape", SHAPES[1:])  # a random square matrix is nearly singular
@@ -20,17 +21,24 @@ def test_singular_values_end_near_one(shape):
 
 def test_small_singular_values_are_lifted_by_orders_of_magnitude():
     matrix = torch.diag(torch.tensor([1.0, 1e-1, 1e-2, 1e-3]))
-    values = torch.linalg.svdvals(polar_express(matrix[None]).float())
+    values = torch.linalg.svdvals(polar_express(matrix[None].bfloat16()).float())
     assert 0.8 < values.min() < values.max() < 1.2
 
 
 @pytest.mark.parametrize("shape", SHAPES[:3])
 def test_direction_is_that_of_the_polar_factor(shape):
     matrices = random_matrices(shape)
-    left, _, right = torch.linalg.svd(matrices, full_matrices=False)
+    left, _, right = torch.linalg.svd(matrices.float(), full_matrices=False)
     found = polar_express(matrices).float().flatten(1)
     cosine = torch.cosine_similarity(found, (left @ right).flatten(1))
     assert cosine.min() > 0.98
+
+
+def test_dtype_is_that_of_the_matrices_and_changes_little():
+    matrices = random_matrices((48, 24))
+    expected, found = polar_express(matrices.float()), polar_express(matrices)
+    assert (expected.dtype, found.dtype) == (torch.float32, torch.bfloat16)
+    assert torch.cosine_similarity(found.float().flatten(1), expected.flatten(1)).min() > 0.995
 
 
 @pytest.mark.parametrize("scale", [2**-10, 2**20])  # powers of two: nothing is rounded

@@ -8,6 +8,7 @@ from torch.optim import AdamW, Optimizer
 
 from toto_core.optim.groups import OptimiserName, ParameterRate, parameter_rates, table_of
 from toto_core.optim.normuon import NorMuon
+from toto_core.training.device import choose_dtype
 from toto_core.training.settings import TrainSettings
 
 
@@ -25,7 +26,10 @@ def build_optimisers(model: nn.Module, settings: TrainSettings) -> tuple[Optimiz
     own = settings.normuon
     groups = _groups(rates, parameters, "normuon", lr=own.lr, weight_decay=own.weight_decay)
     if groups:
-        optimisers.append(NorMuon(groups, lr=own.lr, momentum=own.momentum, beta2=own.beta2))
+        dtype = choose_dtype("auto", groups[0]["params"][0].device)
+        optimisers.append(
+            NorMuon(groups, lr=own.lr, momentum=own.momentum, beta2=own.beta2, dtype=dtype)
+        )
     groups = _groups(rates, parameters, "adamw", settings.lr, settings.weight_decay)
     if groups:
         betas = (settings.beta1, settings.beta2)

@@ -34,6 +34,7 @@ class NorMuon(torch.optim.Optimizer):
         momentum: share of the momentum that a step keeps, 0 to 1.
         beta2: the same of the rows' second moment.
         nesterov: whether the gradient counts once more than in the momentum.
+        dtype: of the orthogonalisation; float32 is for processors that only emulate bfloat16.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class NorMuon(torch.optim.Optimizer):
         beta2: float,
         weight_decay: float = 0.0,
         nesterov: bool = True,
+        dtype: torch.dtype = torch.bfloat16,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -52,6 +54,7 @@ class NorMuon(torch.optim.Optimizer):
             "beta2": beta2,
             "weight_decay": weight_decay,
             "nesterov": nesterov,
+            "dtype": dtype,
         }
         super().__init__(params, defaults)
         for group in self.param_groups:
@@ -119,7 +122,7 @@ def _direction(matrix: nn.Parameter, momentum: Tensor, group: dict[str, Any]) ->
     assert gradient is not None
     momentum.mul_(group["momentum"]).add_(gradient)
     ahead = gradient + group["momentum"] * momentum if group["nesterov"] else momentum
-    return ahead.bfloat16()
+    return ahead.to(group["dtype"])
 
 
 def _normalise_rows(

@@ -1,4 +1,4 @@
-"""Polar Express: the nearest semi-orthogonal matrix by five matrix polynomials, in bfloat16.
+"""Polar Express: the nearest semi-orthogonal matrix by five matrix polynomials.
 
 Source: Amsel, Persson, Musco and Gower, arXiv 2505.16932, algorithm 1. The coefficients are the
 optimal ones for five iterations with a safety factor of 1.02 (cushion 2), as microsoft/dion at
@@ -25,15 +25,11 @@ def polar_express(matrices: Float[Tensor, "N rows columns"]) -> Float[Tensor, "N
     """Bring the singular values of each matrix near 1 and keep its singular vectors.
 
     Singular values that are within a thousandth of the largest end between 0.7 and 1.2; the result
-    does not depend on the scale of a matrix. The products are those of the shorter side.
-
-    Returns:
-        In bfloat16.
+    does not depend on the scale of a matrix. All is done in the dtype of ``matrices``, of which
+    bfloat16 is enough, and the products are those of the shorter side.
     """
-    x = matrices.bfloat16()
-    tall = x.shape[-2] > x.shape[-1]
-    if tall:
-        x = x.mT
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(-2, -1), keepdim=True) * _SAFETY + _EPS)
     for a, b, c in _COEFFICIENTS:
         gram = torch.bmm(x, x.mT)
