@@ -23,10 +23,11 @@ from toto_core.errors import TotoError
 from toto_core.model import SIZES, Toto2, for_context
 from toto_core.training.checkpoint import CheckpointStore
 from toto_core.training.distributed import joined, rank, told, whole
+from toto_core.training.finetune import choose_learners
 from toto_core.training.loop import train
 
 CONTEXT = 96
-ROWS = 8
+ROWS = 4
 SIGNALS = {"term": signal.SIGTERM, "kill": signal.SIGKILL, "freeze": signal.SIGSTOP}
 
 
@@ -57,8 +58,11 @@ def run(job):
         shutil.copytree(Path(job["from"]) / "store", folder / "store")
     told(None)
     settings = make_settings(**job["changes"])
+    model = Toto2(for_context(SIZES["nano"], CONTEXT))
+    if settings.init is not None:
+        choose_learners(model, settings.finetune, seed=0)
     state = train(
-        Toto2(for_context(SIZES["nano"], CONTEXT)),
+        model,
         Windows(job.get("broken")),
         # Not a multiple of the processes.
         [make_batch(10**6 + n, rows=2, num_patches=CONTEXT // 4, horizon=32) for n in range(3)],
