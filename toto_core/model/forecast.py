@@ -26,6 +26,7 @@ from toto_core.model.sizes import PATCH_SIZE, ModelConfig
 # Rows are forecast in parts of about this many patches, so that the activations of a part stay in
 # the cache of the processor.
 _CPU_PATCHES = 2400
+_MOST_PROGRAMS = 64  # of one process; what comes after them is forecast without
 
 
 class KnownFuture(NamedTuple):
@@ -106,11 +107,14 @@ class Inputs(NamedTuple):
             yield Inputs(self.target[rows], self.target_mask[rows], self.series_ids[rows], known)
 
 
+Decode = Callable[[Weights, Inputs, Request, list[Rotation]], Tensor]
+
+
 def forecast(
     weights: Weights,
     inputs: Inputs,
     request: Request,
-    decode: Callable[[Weights, Inputs, Request, list[Rotation]], Tensor],
+    decode: Decode,
 ) -> Float[Tensor, "Q B V H"]:
     """The quantiles that ``Toto2.forecast`` describes; ``decode`` is ``decode_blocks``.
 
@@ -128,9 +132,19 @@ def forecast(
 
 
 @cache
-def compiled_decode() -> Callable[[Weights, Inputs, Request, list[Rotation]], Tensor]:
-    """``decode_blocks`` as a program for each shape of its inputs."""
-    return torch.compile(decode_blocks, dynamic=False)
+def compiled_decode() -> Decode:
+    """``decode_blocks`` as programs: one for a single row and one for many, of each other shape."""
+    program = torch.compile(  # pyright: ignore[reportCallIssue]
+        decode_blocks, dynamic=False, recompile_limit=_MOST_PROGRAMS
+    )
+
+    def decode(weights: Weights, inputs: Inputs, request: Request, turns: list[Rotation]) -> Tensor:
+        if len(inputs.target) > 1:
+            for tensor in (*inputs[:3], *(inputs.known or ())):
+                torch._dynamo.mark_dynamic(tensor, 0)
+        return program(weights, inputs, request, turns)
+
+    return decode
 
 
 def _turns(request: Request, target: Tensor, weights: Weights) -> list[Rotation]:
