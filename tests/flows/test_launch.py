@@ -23,8 +23,8 @@ from toto_core.errors import ConfigError, TrainingError
 from toto_core.training.checkpoint import file_hash
 
 REPOSITORY = Path(__file__).parents[2]
-NORMUON = {"lr": 0.02, "momentum": 0.96, "beta2": 0.999, "weight_decay": 0.0}
-TWO = {"processes": 2, "accumulation": 2, "max_steps": 6, "optimizer": "normuon"}
+# In bfloat16 the last bit of a sum may turn a rounding.
+TWO = {"processes": 2, "accumulation": 2, "max_steps": 6, "precision": "float32"}
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +52,7 @@ def project(prepared, tmp_path):
 
 def written(project, **changes):
     """Parameters that also stand in the project's params.yaml, where the workers read them."""
-    params = small_params(train=TWO | {"normuon": NORMUON} | changes, crossval={"max_steps": 4})
+    params = small_params(train=TWO | changes, crossval={"max_steps": 4})
     values = params.model_dump(mode="json", by_alias=True)
     (project / "params.yaml").write_text(yaml.safe_dump(values))
     return params
@@ -94,12 +94,17 @@ def test_two_processes_write_what_one_writes_and_repeat_to_the_byte(prepared, tm
     assert outputs(roots["two"]).keys() == outputs(roots["one"]).keys()
     one, two = weights(roots["one"]), weights(roots["two"])
     for name, tensor in one.items():
-        torch.testing.assert_close(two[name], tensor, rtol=1e-5, atol=1e-5)
+        is_told = torch.ones(tensor.shape, dtype=torch.bool)
+        if name.endswith("in_proj.bias"):
+            # Attention does not change with a shift of all keys, so the gradient of their bias is
+            # nothing but rounding (rotated features apart), and AdamW steps by its sign.
+            is_told[len(tensor) // 3 : 2 * len(tensor) // 3] = False
+        torch.testing.assert_close(two[name][is_told], tensor[is_told], rtol=1e-5, atol=1e-5)
     assert list((roots["two"] / "runs").iterdir()) == []
 
 
 @pytest.mark.slow
-def test_refit_in_two_processes_ends_with_its_budget(project, caplog):
+def test_refit_in_two_processes_ends_with_its_budget(project):
     crossval.run(written(project), project, fold=0)
     metrics = json.loads((project / "reports/metrics/crossval-0.json").read_text())
     assert metrics["steps"] == 4

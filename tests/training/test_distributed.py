@@ -94,7 +94,7 @@ def runs(tmp_path_factory):
     two.append(job(root / "2-broken", "ddp", broken=13))
     code, err = ranks(2, two)
     assert code == 0, err
-    four = [job(root / f"4-{p}-{o}", p, o) for p, o in kinds]
+    four = [job(root / f"4-{p}-{o}", p, o) for p, o in kinds[1:3]]
     four.append(job(root / "2-to-4", **{"from": str(root / "2-stopped")}))
     four.append(job(root / "4-stopped", "ddp", term=[2, 7]))
     four.append(job(root / "4-to-4", "ddp", **{"from": str(root / "4-stopped")}))
@@ -117,17 +117,19 @@ def assert_same_bytes(folder, other):
     assert found.keys() == expected.keys()
     assert [name for name in expected if not torch.equal(found[name], expected[name])] == []
     values = [json.loads((path / "records.json").read_text())["values"] for path in (folder, other)]
-    assert [{**v, "kept": len(v["kept"])} for v in values[:1]] == [
-        {**v, "kept": len(v["kept"])} for v in values[1:]
-    ]
     assert values[0] == values[1]
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "normuon"])
-@pytest.mark.parametrize("parallel", ["ddp", "fsdp2"])
-@pytest.mark.parametrize("num", [2, 4])
-def test_curve_is_that_of_one_process(runs, num, parallel, optimizer):
-    found = losses(runs / f"{num}-{parallel}-{optimizer}")
+KINDS = (
+    "2-ddp-adamw", "2-ddp-normuon", "2-fsdp2-adamw", "2-fsdp2-normuon",
+    "4-ddp-normuon", "4-fsdp2-adamw",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_curve_is_that_of_one_process(runs, kind):
+    found = losses(runs / kind)
+    optimizer = kind.rpartition("-")[2]
     expected = losses(runs / f"1-{optimizer}")
     assert len(expected) == 20 + 20 + 2
     assert found == pytest.approx(expected, rel=CLOSE, abs=0)

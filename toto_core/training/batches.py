@@ -72,20 +72,21 @@ def drawn(
 
 
 def _ahead(source: _Drawn, indices: Iterator[int], device: torch.device) -> Iterator[MicroBatch]:
-    loader = DataLoader(
-        source,
-        batch_size=None,
-        sampler=indices,  # pyright: ignore[reportArgumentType]  (any iterable will do)
-        num_workers=source.settings.data_workers,
-        worker_init_fn=_leave_ctrl_c_to_the_run,
-        pin_memory=device.type == "cuda",
-        # Forked workers share the mapped corpus; others would each be sent a copy of it.
-        multiprocessing_context="fork" if _can_fork() else None,
-    )
     with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "This DataLoader will create")  # as the user asked
         # Python 3.12 warns of forks beside threads; those of torch and numpy hold no lock that a
         # worker, which copies and masks arrays, would wait for.
         warnings.filterwarnings("ignore", ".*multi-threaded, use of fork", DeprecationWarning)
+        loader = DataLoader(
+            source,
+            batch_size=None,
+            sampler=indices,  # pyright: ignore[reportArgumentType]  (any iterable will do)
+            num_workers=source.settings.data_workers,
+            worker_init_fn=_leave_ctrl_c_to_the_run,
+            pin_memory=device.type == "cuda",
+            # Forked workers share the mapped corpus; others would each be sent a copy of it.
+            multiprocessing_context="fork" if _can_fork() else None,
+        )
         iterator = iter(loader)
     yield from iterator
 
