@@ -94,5 +94,5 @@ def _short(values: Mapping[str, float]) -> str:
         parts.append(f"validation {values['val_loss']:.4f}")
     parts.append(f"{values['points_per_s'] / 1e6:.2f}M points/s")
     if "mfu" in values:
-        parts.append(f"MFU {values['mfu']:.0%}")
+        parts.append(f"MFU {values['mfu']:.1%}")
     return ", ".join(parts)
