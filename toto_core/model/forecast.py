@@ -150,7 +150,7 @@ def compiled_decode() -> Decode:
 def _turns(request: Request, target: Tensor, weights: Weights) -> list[Rotation]:
     """How the new patches of each block are turned; ``decode_blocks`` says where they stand."""
     num_context, width = target.shape[-1] // PATCH_SIZE, weights.config.qk_dim
-    dtype = weights.patch_proj.linear1.weight.dtype
+    dtype = weights.dtype
     return [
         _turn(fresh, start + count, width, target.device, dtype)
         for fresh, start, count in request.spans(num_context)
@@ -186,7 +186,7 @@ def decode_blocks(
         token = torch.cat([z.masked_fill(hidden, 0.0), hidden.to(z.dtype)], -1)
         out, past = encode(
             weights,
-            token.to(weights.patch_proj.linear1.weight.dtype),
+            token.to(weights.dtype),
             canvas.seen(fresh, start + count - 1, turn),
             past,
             read_from=start - 1 - fresh,

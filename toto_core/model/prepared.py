@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from toto_core.model.heads import ResidualMLP
 from toto_core.model.rotary import Rotation
 from toto_core.model.sizes import ModelConfig
-from toto_core.model.umup import UNIT_SILU_SCALE, UnitLinear
+from toto_core.model.umup import UNIT_SILU_SCALE
 
 if TYPE_CHECKING:
     from toto_core.model.blocks import Layer
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 
 class Affine(NamedTuple):
-    """Weight [out, in] and bias of a linear layer, with all its constants."""
+    """Weight [out, in] and bias of a linear layer, with all its constants.
+
+    The weight may be packed as oneDNN wants it; it is opaque then.
+    """
 
     weight: Tensor
     bias: Tensor | None
@@ -42,15 +45,23 @@ class MLPWeights(NamedTuple):
 
 
 class LayerWeights(NamedTuple):
-    """A layer; the rows of ``in_proj`` stand as the rotation wants them, queries scaled."""
+    """A layer; the rows of queries and keys stand as the rotation wants them, queries scaled.
+
+    The residual stream is kept divided by the product of all its skip factors so far: a branch is
+    simply added, its last weights divided by that product, and the norms, which are blind to a
+    scale, divide their eps by its square.
+    """
 
     over_variates: bool
-    in_proj: Affine
+    attn_eps: float
+    query: Affine
+    key: Affine
+    value: Affine
     out_proj: Affine
-    attn_skip: float
-    fc1: Affine
-    fc2: Affine
-    mlp_skip: float
+    mlp_eps: float
+    up: Affine
+    gate: Affine
+    down: Affine
 
 
 class Weights(NamedTuple):
@@ -58,8 +69,10 @@ class Weights(NamedTuple):
 
     patch_proj: MLPWeights
     layers: tuple[LayerWeights, ...]
+    head_eps: float
     head: MLPWeights
     config: ModelConfig
+    dtype: torch.dtype
 
 
 class KeyValues(NamedTuple):
@@ -79,12 +92,13 @@ class Seen(NamedTuple):
 
 class _Prepared(NamedTuple):
     weights: Weights
+    is_packed: bool
     sources: tuple[tuple[dict[str, nn.Parameter | None], str, nn.Parameter, int, int], ...]
-    dtype: torch.dtype
 
-    def is_current(self, dtype: torch.dtype) -> bool:
+    def is_current(self, model: "Toto2") -> bool:
         """Whether no parameter was changed, moved, cast or replaced since."""
-        return self.dtype == dtype and all(
+        made_for = (self.weights.dtype, self.is_packed)
+        return made_for == (model.compute_dtype, _packs(model)) and all(
             place.get(name) is parameter
             and parameter._version == version
             and parameter.data_ptr() == address
@@ -92,14 +106,21 @@ class _Prepared(NamedTuple):
         )
 
 
+# Packed weights and products that go on to add or multiply are what ``torch.compile`` uses on CPUs;
+# torch has no public name for them. Without them the same is computed by plain products.
+_HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(
+    torch.ops.mkldnn, "_linear_pointwise"
+)
+_CPU_ROWS = 2048  # for how many rows oneDNN chooses the layout; any number is computed with it
+
 _PREPARED: "WeakKeyDictionary[Toto2, _Prepared]" = WeakKeyDictionary()
 
 
 def prepared(model: "Toto2") -> Weights:
     """The weights of ``model`` in its compute dtype; made anew when any of them has changed."""
     known = _PREPARED.get(model)
-    if known is None or not known.is_current(model.compute_dtype):
-        known = _Prepared(_weights(model), _sources(model), model.compute_dtype)
+    if known is None or not known.is_current(model):
+        known = _Prepared(_weights(model), _packs(model), _sources(model))
         _PREPARED[model] = known
     return known.weights
 
@@ -114,59 +135,86 @@ def _sources(
     )
 
 
+def _packs(model: "Toto2") -> bool:
+    """Whether weights are packed: a compiler could not look into them, and only CPUs want it."""
+    if model.device.type != "cpu" or model.compiled_forecasts or not _HAS_ONEDNN:
+        return False
+    if model.compute_dtype == torch.bfloat16:
+        return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return model.compute_dtype == torch.float32
+
+
 @torch.no_grad()
 def _weights(model: "Toto2") -> Weights:
-    dtype = model.compute_dtype
-    layers = (cast("Layer", layer) for layer in model.transformer.layers)
+    form = _Form(model.compute_dtype, _packs(model))
+    eps, share = model.config.norm_eps, 1.0
+    layers = []
+    for layer in (cast("Layer", layer) for layer in model.transformer.layers):
+        layers.append(_layer(layer, form, eps, share))
+        share *= layer.attn_skip * layer.mlp_skip
     head = cast("ResidualMLP", model.output_head.param_projection["proj"])
     return Weights(
-        _mlp(model.patch_proj, dtype),
-        tuple(_layer(layer, dtype) for layer in layers),
-        _mlp(head, dtype),
+        _mlp(model.patch_proj, form),
+        tuple(layers),
+        eps / share**2,
+        _mlp(head, form),
         model.config,
+        model.compute_dtype,
     )
 
 
-def _layer(layer: "Layer", dtype: torch.dtype) -> LayerWeights:
+class _Form(NamedTuple):
+    dtype: torch.dtype
+    is_packed: bool
+
+    def affine(self, weight: Tensor, bias: Tensor | None, factor: float | Tensor = 1.0) -> Affine:
+        """The layer times ``factor``, one for all outputs or one for each."""
+        per_row = factor[:, None] if isinstance(factor, Tensor) else factor
+        weight = (weight * per_row).to(self.dtype).contiguous()
+        if self.is_packed:
+            weight = torch.ops.mkldnn._reorder_linear_weight(weight, _CPU_ROWS)
+        return Affine(weight, None if bias is None else (bias * factor).to(self.dtype))
+
+
+def _layer(layer: "Layer", form: _Form, eps: float, share: float) -> LayerWeights:
+    """``share``: the product of the skip factors of the layers before."""
     attn, ffn = layer.attn, layer.ffn
-    gains = attn._pds(1)[attn.order[: attn.head_dim]] / attn.head_dim
-    others = gains.new_ones(2 * attn.num_heads * attn.head_dim)
-    row_scale = torch.cat([gains.repeat(attn.num_heads), others])
+    width = attn.num_heads * attn.head_dim
+    gains = attn._pds(1)[attn.order[: attn.head_dim]].repeat(attn.num_heads) / attn.head_dim
+    assert attn.in_proj.bias is not None
+    weights, biases = attn.in_proj.weight[attn.order], attn.in_proj.bias[attn.order]
+    scale = attn.in_proj.forward_scale
+    query, key, value = (
+        form.affine(weight, bias, factor)
+        for weight, bias, factor in zip(
+            weights.split(width), biases.split(width), (gains * scale, scale, scale), strict=True
+        )
+    )
+    after_attn = share * layer.attn_skip
+    out_factor = attn.out_proj.forward_scale / after_attn
+    up, gate = ffn.fc1.weight.chunk(2)
     return LayerWeights(
         attn.over_variates,
-        _affine(attn.in_proj, dtype, rows=attn.order, row_scale=row_scale),
-        _affine(attn.out_proj, dtype),
-        layer.attn_skip,
-        _affine(ffn.fc1, dtype),
-        _affine(ffn.fc2, dtype),
-        layer.mlp_skip,
+        eps / share**2,
+        query,
+        key,
+        value,
+        form.affine(attn.out_proj.weight, attn.out_proj.bias, out_factor),
+        eps / after_attn**2,
+        form.affine(up, None, ffn.fc1.forward_scale),
+        form.affine(gate, None, ffn.fc1.forward_scale),
+        form.affine(ffn.fc2.weight, None, ffn.fc2.forward_scale / (after_attn * layer.mlp_skip)),
     )
 
 
-def _affine(
-    linear: UnitLinear,
-    dtype: torch.dtype,
-    *,
-    rows: Tensor | None = None,
-    row_scale: Tensor | None = None,
-    weight_gain: float = 1.0,
-) -> Affine:
-    weight, bias = linear.weight, linear.bias
-    if rows is not None:
-        weight, bias = weight[rows], None if bias is None else bias[rows]
-    factor = linear.forward_scale if row_scale is None else row_scale * linear.forward_scale
-    per_row = factor[:, None] if isinstance(factor, Tensor) else factor
-    return Affine(
-        (weight * per_row * weight_gain).to(dtype).contiguous(),
-        None if bias is None else (bias * factor).to(dtype),
-    )
-
-
-def _mlp(mlp: ResidualMLP, dtype: torch.dtype) -> MLPWeights:
+def _mlp(mlp: ResidualMLP, form: _Form) -> MLPWeights:
+    first, second, skip = mlp.linear1, mlp.linear2, mlp.skip_proj
+    assert second.bias is not None
     return MLPWeights(
-        _affine(mlp.linear1, dtype),
-        _affine(mlp.linear2, dtype, weight_gain=UNIT_SILU_SCALE),
-        _affine(mlp.skip_proj, dtype),
+        form.affine(first.weight, first.bias, first.forward_scale),
+        # The constant of the silu stands before the weight, not before the bias.
+        form.affine(second.weight * UNIT_SILU_SCALE, second.bias, second.forward_scale),
+        form.affine(skip.weight, skip.bias, skip.forward_scale),
     )
 
 
@@ -195,70 +243,64 @@ def encode(
     x = _mlp_of(token_BVAI, weights.patch_proj)
     kept: list[KeyValues] = []
     for index, layer in enumerate(weights.layers):
-        first = read_from if not over_time or index == over_time[-1] else 0
-        normed = _rms_norm(x, weights.config.norm_eps)
+        normed = _rms_norm(x, layer.attn_eps)
         if layer.over_variates:
-            branch = _over_variates(normed, layer, seen, weights.config)
+            x = _over_variates(x, normed, layer, seen, weights.config)
         else:
             before = past[len(kept)] if past else None
-            branch, key_values = _over_time(normed, layer, seen, before, first, weights.config)
-            num = key_values.keys.shape[2] - token_BVAI.shape[2] + keep
-            kept.append(KeyValues(key_values.keys[:, :, :num], key_values.values[:, :, :num]))
-            x = x[:, :, first:].contiguous()
-        x = torch.add(branch, x, alpha=layer.attn_skip)
-        normed = _rms_norm(x, weights.config.norm_eps)
-        value, gate = _linear(normed, layer.fc1).chunk(2, dim=-1)
-        x = torch.add(_linear(value * F.silu(gate), layer.fc2), x, alpha=layer.mlp_skip)
-    x = x[:, :, x.shape[2] - (token_BVAI.shape[2] - read_from) :]
-    return _mlp_of(_rms_norm(x, weights.config.norm_eps), weights.head).float(), kept
+            first = read_from if index == over_time[-1] else 0
+            x, (keys, values) = _over_time(x, normed, layer, seen, before, first, weights.config)
+            num = keys.shape[2] - token_BVAI.shape[2] + keep
+            kept.append(KeyValues(keys[:, :, :num], values[:, :, :num]))
+        normed = _rms_norm(x, layer.mlp_eps)
+        gate = _linear(normed, layer.gate, silu=True)
+        x = _linear(_linear(normed, layer.up, times=gate), layer.down, plus=x)
+    x = x[:, :, x.shape[2] - (token_BVAI.shape[2] - read_from) :].contiguous()
+    return _mlp_of(_rms_norm(x, weights.head_eps), weights.head).float(), kept
 
 
 def _over_time(
     x_BVAD: Tensor,
+    normed_BVAD: Tensor,
     layer: LayerWeights,
     seen: Seen,
     past: KeyValues | None,
     read_from: int,
     config: ModelConfig,
 ) -> tuple[Tensor, KeyValues]:
-    """The attention branch of the patches from ``read_from`` on, and all keys and values."""
-    rows, turn, width = x_BVAD.flatten(0, 1), seen.turn, config.d_model
-    queries, others = _split(layer.in_proj, width)
+    """The stream of the patches from ``read_from`` on, and the keys and values of all patches."""
+    turn = seen.turn
     # Contiguous, or a compiler would repeat the weights for each row.
-    q = _heads(_linear(rows[:, read_from:].contiguous(), queries), config)
-    k, v = (_heads(part, config) for part in _linear(rows, others).split(width, -1))
+    read = x_BVAD[:, :, read_from:].contiguous()
+    q = _heads(_linear(normed_BVAD[:, :, read_from:].contiguous(), layer.query), config)
+    k, v = (_heads(_linear(normed_BVAD, part), config) for part in (layer.key, layer.value))
     q = _turned(q, turn.query_cos[read_from:], turn.query_sin[read_from:])
     k = _turned(k, turn.key_cos, turn.key_sin)
     if past is not None:
         k, v = torch.cat([past.keys, k], 2), torch.cat([past.values, v], 2)
-    y = _attend(q, k, v, seen.over_time[:, :, read_from:])
-    return _linear(y, layer.out_proj).unflatten(0, x_BVAD.shape[:2]), KeyValues(k, v)
+    y = _attend(q, k, v, seen.over_time[:, :, read_from:]).view(read.shape)
+    return _linear(y, layer.out_proj, plus=read), KeyValues(k, v)
 
 
-def _over_variates(x_BVAD: Tensor, layer: LayerWeights, seen: Seen, config: ModelConfig) -> Tensor:
-    queries_keys, values = _split(layer.in_proj, 2 * config.d_model)
+def _over_variates(
+    x_BVAD: Tensor, normed_BVAD: Tensor, layer: LayerWeights, seen: Seen, config: ModelConfig
+) -> Tensor:
     if seen.over_variates is None:
         # The only variate sees only itself: softmax is exactly one.
-        return _linear(_linear(x_BVAD, values), layer.out_proj)
-    columns = x_BVAD.transpose(1, 2)
-    rows = columns.flatten(0, 1)
-    q, k = (_heads(part, config) for part in _linear(rows, queries_keys).chunk(2, -1))
+        return _linear(_linear(normed_BVAD, layer.value), layer.out_proj, plus=x_BVAD)
+    columns = normed_BVAD.transpose(1, 2).contiguous()
+    q, k, v = (
+        _heads(_linear(columns, part), config) for part in (layer.query, layer.key, layer.value)
+    )
     # An earlier layer may have kept the last patches only.
     visible = seen.over_variates[:, -columns.shape[1] :].flatten(0, 1)
-    y = _attend(q, k, _heads(_linear(rows, values), config), visible)
-    return _linear(y, layer.out_proj).view(columns.shape).transpose(1, 2)
-
-
-def _split(layer: Affine, at: int) -> tuple[Affine, Affine]:
-    weight, bias = layer
-    parts = [weight[:at], weight[at:]]
-    biases = [None, None] if bias is None else [bias[:at], bias[at:]]
-    return Affine(parts[0], biases[0]), Affine(parts[1], biases[1])
+    y = _attend(q, k, v, visible).view(columns.shape).transpose(1, 2).contiguous()
+    return _linear(y, layer.out_proj, plus=x_BVAD)
 
 
 def _heads(x: Tensor, config: ModelConfig) -> Tensor:
-    """R A (N K) as R N A K."""
-    return x.unflatten(-1, (config.num_heads, -1)).transpose(1, 2)
+    """B V A (N K) as R N A K."""
+    return x.flatten(0, 1).unflatten(-1, (config.num_heads, -1)).transpose(1, 2)
 
 
 def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -286,11 +328,33 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, seen: Tensor) -> Tensor:
 
 
 def _mlp_of(x: Tensor, mlp: MLPWeights) -> Tensor:
-    return _linear(F.silu(_linear(x, mlp.linear1)), mlp.linear2) + _linear(x, mlp.skip)
+    hidden = _linear(x, mlp.linear1, silu=True)
+    return _linear(hidden, mlp.linear2, plus=_linear(x, mlp.skip))
 
 
-def _linear(x: Tensor, layer: Affine) -> Tensor:
-    return F.linear(x, layer.weight, layer.bias)
+def _linear(
+    x: Tensor,
+    layer: Affine,
+    *,
+    silu: bool = False,
+    times: Tensor | None = None,
+    plus: Tensor | None = None,
+) -> Tensor:
+    """The layer and at most one thing after it, which oneDNN does on the way."""
+    weight, bias = layer
+    if weight.is_mkldnn:
+        linear = torch.ops.mkldnn._linear_pointwise
+        if times is not None:
+            return linear.binary(x, times, weight, bias, "mul")
+        if plus is not None:
+            return linear.binary(x, plus, weight, bias, "add")
+        return linear(x, weight, bias, "swish" if silu else "none", [], "")
+    y = F.linear(x, weight, bias)
+    if silu:
+        return F.silu(y)
+    if times is not None:
+        return y * times
+    return y if plus is None else y + plus
 
 
 def _rms_norm(x: Tensor, eps: float) -> Tensor:
