@@ -20,6 +20,7 @@ from torch._dynamo.utils import counters
 from toto_core.model import SIZES, Toto2, for_context
 from toto_core.training.checkpoint import CheckpointStore
 from toto_core.training.compiled import compiled
+from toto_core.training.device import deterministic
 from toto_core.training.loop import train
 from toto_core.training.step import accumulate_gradients, training_micro_batch
 
@@ -122,13 +123,14 @@ def main(names):
     for name in names:
         torch.compiler.reset()
         counters.clear()
-        if name == "golden":
-            found = compare_golden()
-        elif name == "steps":
-            found = compare_steps()
-        else:
-            num_variates, dtype = name.split("-")
-            found = compare_gradients(int(num_variates), getattr(torch, dtype))
+        with deterministic():  # as the loop computes
+            if name == "golden":
+                found = compare_golden()
+            elif name == "steps":
+                found = compare_steps()
+            else:
+                num_variates, dtype = name.split("-")
+                found = compare_gradients(int(num_variates), getattr(torch, dtype))
         found |= {"graphs": counters["stats"]["unique_graphs"]}
         found |= {"breaks": sum(counters["graph_break"].values())}
         sys.stdout.write(json.dumps({"name": name} | found) + "\n")

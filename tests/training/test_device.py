@@ -1,5 +1,9 @@
 """The device and the number format are chosen from what the machine has."""
 
+import platform
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -71,3 +75,32 @@ def test_threads_that_were_asked_for_are_kept(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     suit_threads(64)
     assert torch.get_num_threads() == 2
+
+
+_FAULTS = """
+import resource
+import torch
+from toto_core.training.device import keep_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        parts = [torch.ones(2**20 * size) for size in (1, 3, 12)]
+        del parts
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+faults()
+without = faults()
+keep_memory()
+faults()
+print(without, faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_kept_memory_is_not_faulted_in_again():
+    result = subprocess.run(
+        [sys.executable, "-c", _FAULTS], capture_output=True, text=True, check=True
+    )
+    without, kept = map(int, result.stdout.split())
+    assert kept < without / 10

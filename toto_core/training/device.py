@@ -1,6 +1,8 @@
 """Where and how exactly a run computes: device, number format, deterministic kernels."""
 
+import ctypes
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -10,6 +12,7 @@ import torch
 from toto_core.errors import ConfigError
 
 _MIN_WIDTH_FOR_THREADS = 256
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 _BF16_CAPABILITIES = ("avx512_bf16", "amx_bf16", "bf16")  # x86, x86, Arm
 
 
@@ -66,6 +69,18 @@ def suit_threads(d_model: int) -> None:
     """
     if d_model < _MIN_WIDTH_FOR_THREADS and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
+
+
+def keep_memory() -> None:
+    """Let the C library keep what is freed, for the rest of this process.
+
+    By itself glibc hands large blocks back to the system, and each training step faults the same
+    hundreds of megabytes in again, page by page (docs/performance.md). Elsewhere nothing changes.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(_M_MMAP_THRESHOLD, 2**30)
 
 
 @contextmanager

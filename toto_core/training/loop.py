@@ -15,7 +15,7 @@ from toto_core.optim.schedule import learning_rate_factor
 from toto_core.training.batches import Windows, drawn
 from toto_core.training.checkpoint import CheckpointStore
 from toto_core.training.compiled import compiled
-from toto_core.training.device import deterministic
+from toto_core.training.device import deterministic, keep_memory
 from toto_core.training.distributed import (
     largest,
     rank,
@@ -70,6 +70,7 @@ def train(
         StoppedError: on SIGINT or SIGTERM, once the state has been saved.
     """
     store.claim()
+    keep_memory()
     state = resume(TrainState.start(model, settings), store, log)
     network = replicated(compiled(model, settings, device), settings)
     parameters = list(model.parameters())
