@@ -156,7 +156,9 @@ class Toto2(nn.Module):
         """
         median = self.config.median
         request = Request(prediction_length, median, decode_block_size, min_observed, max_deviation)
-        decode = compiled_decode() if self.compiled_forecasts else decode_blocks
+        in_one_pass = decode_block_size is None or decode_block_size >= prediction_length
+        compiled = self.compiled_forecasts and in_one_pass
+        decode = compiled_decode() if compiled else decode_blocks
         inputs = Inputs(target, target_mask, series_ids, known)
         return forecast(prepared(self), inputs, request, decode)
 
@@ -178,8 +180,8 @@ class Toto2(nn.Module):
 
         Args:
             dtype: of the activations.
-            compiled: whether ``forecast`` runs as a program that ``torch.compile`` makes for each
-                shape of its input; the first call with a new shape takes many seconds.
+            compiled: whether forecasts in one pass run as programs that ``torch.compile`` makes for
+                each shape of the input; the first call with a new shape takes many seconds.
         """
         self.compute_dtype = dtype
         self.compiled_forecasts = compiled
