@@ -3,9 +3,10 @@
 python benchmarks/training.py                                (CPU: 4m, three shapes)
 python benchmarks/training.py --device cuda --sizes 4m 22m 313m 1b --shapes 64x32 --context 4096
 
-A step is forward, loss, backward, clipping and fused AdamW, on one batch drawn from a corpus. Both
-sides get the same batch, masks, weights, loss and threads. The reference (toto-2 and
-dd-unit-scaling) is left out where it is not installed. ``of the roof`` is the share of the
+Each variant runs in a process of its own, and they take their steps in turn, so that all share
+what disturbs the machine. A step is forward, loss, backward, clipping and fused AdamW, on one batch
+drawn from a corpus; all get the same batch, masks, weights, loss and threads. The reference (toto-2
+and dd-unit-scaling) is left out where it is not installed. ``of the roof`` is the share of the
 measured speed of a large matrix product that the products of the step attain, in the format that
 the variant computes in (MFU on a GPU).
 """
@@ -13,16 +14,17 @@ the variant computes in (MFU on a GPU).
 import argparse
 import contextlib
 import dataclasses
-import gc
 import importlib.util
+import multiprocessing
 import os
 import platform
 import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +35,10 @@ from torch import Tensor, nn
 from toto_core.model import SIZES, Output, Toto2, for_context
 from toto_core.model.sizes import QUANTILE_LEVELS
 from toto_core.training.compiled import compiled
+from toto_core.training.device import keep_memory
 from toto_core.training.flops import pass_flops
 from toto_core.training.losses import objective_sum
-from toto_core.training.machine import matrix_rate
+from toto_core.training.machine import matrix_rate, peak_bytes
 from toto_core.training.settings import TrainSettings
 from toto_core.training.step import (
     MicroBatch,
@@ -120,32 +123,20 @@ def processor(device: torch.device) -> str:
     return platform.processor()
 
 
-def compare(
-    size: str,
-    shape: str,
-    variants: list[Variant],
-    arguments: argparse.Namespace,
-) -> None:
+def compare(size: str, shape: str, variants: list[Variant], arguments: argparse.Namespace) -> None:
     """Time all variants on one batch: in turn on a CPU, one after the other on a GPU."""
-    rows, num_variates = map(int, shape.split("x"))
     device, context = torch.device(arguments.device), arguments.context
-    settings = settings_of(rows, num_variates)
-    with tempfile.TemporaryDirectory() as folder:
-        batch = noise_windows(Path(folder) / "corpus", settings, context).batch(0)
-    micro_batch = training_micro_batch(
-        batch, settings, patch_size=PATCH_SIZE, seed=(0, 0), device=device
-    )
-    given: dict[str, Any] = {"size": size, "micro_batch": micro_batch, "settings": settings}
-    # On a GPU nothing else disturbs the clock, and the peak should be of one variant.
+    rows, num_variates = map(int, shape.split("x"))
     note_rates(device, variants)
+    # On a GPU nothing else disturbs the clock, and each variant needs the memory for itself.
     turns = [variants] if device.type == "cpu" else [[variant] for variant in variants]
     seconds: dict[str, float] = {}
     peaks: dict[str, str] = {}
     for turn in turns:
-        seconds |= timed_in_turn({v.name: stepper(v, **given) for v in turn}, arguments.repeats)
-        if device.type == "cuda":
-            peaks[turn[0].name] = f"{torch.cuda.max_memory_allocated(device) / 2**30:.2f}"
-            free_memory()
+        with contextlib.ExitStack() as stack:
+            workers = {v.name: stack.enter_context(worker(v, size, shape, arguments)) for v in turn}
+            seconds |= timed_in_turn(workers, arguments.repeats)
+            peaks |= {name: ask(process, "peak") for name, process in workers.items()}
     note_rates(device, variants)
     model = Toto2(for_context(SIZES[size], context), seed=None).to("meta")
     flops = pass_flops(
@@ -157,10 +148,63 @@ def compare(
         print(
             f"| {size} | {rows} x {num_variates} | {variant.name} | {1e3 * step_s:.1f} "
             f"| {points / step_s:,.0f} | {seconds[variants[0].name] / step_s:.2f} "
-            f"| {100 * flops / step_s / RATES[variant.dtype]:.0f} % "
-            f"| {peaks.get(variant.name, '-')} |",
+            f"| {100 * flops / step_s / RATES[variant.dtype]:.0f} % | {peaks[variant.name]} |",
             flush=True,
         )
+
+
+@contextlib.contextmanager
+def worker(
+    variant: Variant, size: str, shape: str, arguments: argparse.Namespace
+) -> Iterator[Connection]:
+    """A process that has a variant ready to take steps, at the other end of the connection."""
+    context = multiprocessing.get_context("spawn")
+    pair: tuple[Connection, Connection] = context.Pipe()  # pyright: ignore[reportAssignmentType]
+    here, there = pair
+    process = context.Process(target=serve, args=(there, variant, size, shape, arguments))
+    process.start()
+    there.close()
+    try:
+        yield here
+    finally:
+        here.close()
+        process.join()
+
+
+def ask(process: Connection, what: str) -> Any:  # noqa: ANN401
+    """Send a worker a request and wait for its answer."""
+    process.send(what)
+    return process.recv()
+
+
+def serve(
+    requests: Connection, variant: Variant, size: str, shape: str, arguments: argparse.Namespace
+) -> None:
+    """Answer ``step`` with its seconds and ``peak`` with the most memory, until nobody asks."""
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    if variant.name != "reference":
+        keep_memory()  # as ``train`` does
+    rows, num_variates = map(int, shape.split("x"))
+    device, settings = torch.device(arguments.device), settings_of(rows, num_variates)
+    with tempfile.TemporaryDirectory() as folder:
+        batch = noise_windows(Path(folder) / "corpus", settings, arguments.context).batch(0)
+    step = stepper(
+        variant,
+        size=size,
+        micro_batch=training_micro_batch(
+            batch, settings, patch_size=PATCH_SIZE, seed=(0, 0), device=device
+        ),
+        settings=settings,
+    )
+    with contextlib.suppress(EOFError):
+        while True:
+            if requests.recv() == "peak":
+                requests.send(f"{peak_bytes(device) / 2**30:.2f}")
+                continue
+            start_s = time.perf_counter()
+            step()
+            requests.send(time.perf_counter() - start_s)
 
 
 def note_rates(device: torch.device, variants: list[Variant]) -> None:
@@ -169,17 +213,15 @@ def note_rates(device: torch.device, variants: list[Variant]) -> None:
         RATES[dtype] = max(RATES.get(dtype, 0.0), matrix_rate(device, dtype))
 
 
-def timed_in_turn(steps: dict[str, Callable[[], None]], repeats: int) -> dict[str, float]:
-    """Median seconds of each step; the turns share what disturbs the machine."""
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for step in steps.values():
+def timed_in_turn(workers: dict[str, Connection], repeats: int) -> dict[str, float]:
+    """Median seconds of a step of each; the turns share what disturbs the machine."""
+    seconds: dict[str, list[float]] = {name: [] for name in workers}
+    for process in workers.values():
         for _ in range(_WARM_UP):
-            step()
+            ask(process, "step")
     for _ in range(repeats):
-        for name, step in steps.items():
-            start_s = time.perf_counter()
-            step()
-            seconds[name].append(time.perf_counter() - start_s)
+        for name, process in workers.items():
+            seconds[name].append(ask(process, "step"))
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
@@ -232,14 +274,6 @@ def reference_loss(model: nn.Module, part: MicroBatch, settings: TrainSettings) 
     quantiles, loc, scale = model(part.target, part.target_mask, part.cpm_mask, part.series_ids)
     output = Output(quantiles[..., :-1, :], loc[..., read], scale[..., read], QUANTILE_LEVELS)
     return objective_sum(output, part.target, part.weight, settings)
-
-
-def free_memory() -> None:
-    """Give the GPU back what the last variant held."""
-    torch.compiler.reset()
-    gc.collect()
-    torch.cuda.empty_cache()
-    torch.cuda.reset_peak_memory_stats()
 
 
 if __name__ == "__main__":
