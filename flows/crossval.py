@@ -13,9 +13,10 @@ import polars as pl
 import torch
 
 from flows import paths
-from flows.fitting import crossval_job, fit
+from flows.fitting import Job, fit
 from flows.stage import Summary, run_stage
 from toto_core.config import Params
+from toto_core.data.corpus import fold_cutoff
 from toto_core.data.shards import write_table
 from toto_core.data.splits import Fold, Splits
 from toto_core.data.tables import read_items
@@ -30,7 +31,7 @@ def run(params: Params, root: Path, *, fold: int) -> Summary:
     """Refit for ``fold`` and forecast its origins."""
     splits = Splits.load(root / paths.SPLITS)
     segment = _segment(splits, fold)
-    fitted = fit(crossval_job(params, root, fold=fold), track=lambda values, step: None)
+    fitted = fit(job(params, root, fold=fold), track=lambda values, step: None)
     # As the candidate is judged: what differs between the two is what they were trained on.
     model = fitted.model.to_compute(torch.float32)
     forecaster = Forecaster(model, context_length=params.model.context_length)
@@ -71,6 +72,13 @@ def run(params: Params, root: Path, *, fold: int) -> Summary:
         f"{metrics['origins']} origins",
         metrics=metrics,
     )
+
+
+def job(params: Params, root: Path, *, fold: int) -> Job:
+    """Return the training run of the refit for ``fold``."""
+    worker = ("crossval", f"--fold={fold}")
+    steps = params.crossval.max_steps
+    return Job(params, root, f"crossval {fold}", worker, fold_cutoff(fold), steps, validated=False)
 
 
 def _segment(splits: Splits, fold: int) -> Fold:

@@ -5,6 +5,7 @@ that decides the result, this code included: the same key resumes, another one s
 """
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +20,8 @@ from toto_core.config import ModelParams, Params
 from toto_core.data.corpus import (
     ARRAYS_FILE,
     NAMES_FILE,
-    TRAIN,
     VALUES_FILE,
     Corpus,
-    fold_cutoff,
 )
 from toto_core.data.splits import Splits
 from toto_core.data.windows import Batch, TrainingWindows, validation_batches
@@ -63,25 +62,12 @@ class Job:
     validated: bool
 
 
-def train_job(params: Params, root: Path) -> Job:
-    """Return the run of stage ``train``."""
-    return Job(params, root, "train", ("train",), TRAIN, params.train.max_steps, True)
-
-
-def crossval_job(params: Params, root: Path, *, fold: int) -> Job:
-    """Return the refit for ``fold``."""
-    worker = ("crossval", f"--fold={fold}")
-    steps = params.crossval.max_steps
-    return Job(params, root, f"crossval {fold}", worker, fold_cutoff(fold), steps, False)
-
-
 @dataclass(frozen=True)
 class Prepared:
     """What the training loop takes.
 
     Attributes:
         model: on ``device``, at step 0.
-        base: what it is fine-tuned from, if it is.
     """
 
     model: Toto2
@@ -89,7 +75,6 @@ class Prepared:
     validation: list[Batch]
     settings: TrainSettings
     device: torch.device
-    base: BaseModel | None
 
 
 @dataclass(frozen=True)
@@ -131,15 +116,16 @@ def fit(job: Job, *, track: Track) -> Fit:
         DataError: if the corpus is broken or holds no window.
         TrainingError, StoppedError, CheckpointError: see ``training.loop.train``.
     """
-    prepared = prepare(job)
-    settings, model = prepared.settings, prepared.model
-    learning = num_learning(model)
-    store = store_of(job, prepared.base)
-    with shown(
-        job.name, max_steps=job.max_steps, every=settings.validate_every, track=track
-    ) as log:
-        if settings.processes > 1:
-            _train_on_several(job, store, d_model=model.config.d_model, log=log)
+    base = base_of(job)
+    data_hashes = hash_data(job.root)
+    store = store_of(job, base, data_hashes)
+    every = job.params.train.validate_every
+    with shown(job.name, max_steps=job.max_steps, every=every, track=track) as log:
+        if job.params.train.processes > 1:
+            _train_on_several(job, store, log)
+        prepared = prepare(job, base)
+        settings, model = prepared.settings, prepared.model
+        learning = num_learning(model)
         state = supervised(
             model,
             prepared.windows,
@@ -153,14 +139,14 @@ def fit(job: Job, *, track: Track) -> Fit:
     weights = merged(final_weights(state, store), settings.finetune)
     remove_changes(model)
     model.load_state_dict(weights)
-    return Fit(model, state, store, hash_data(job.root), prepared.base, learning)
+    return Fit(model, state, store, data_hashes, base, learning)
 
 
-def _train_on_several(job: Job, store: CheckpointStore, *, d_model: int, log: Log) -> None:
+def _train_on_several(job: Job, store: CheckpointStore, log: Log) -> None:
     """Bring ``store`` to the end of the run, unless it is there, so that nothing is left to do."""
     if not store.holds_the_end():
         processes = job.params.train.processes
-        threads = threads_of(d_model, processes)
+        threads = threads_of(model_config(job.params.model).d_model, processes)
         launch(job.name, job.worker, processes=processes, threads=threads, root=job.root, log=log)
     if not store.holds_the_end():
         raise TrainingError(
@@ -169,18 +155,24 @@ def _train_on_several(job: Job, store: CheckpointStore, *, d_model: int, log: Lo
         )
 
 
-def prepare(job: Job) -> Prepared:
-    """Build the network, its data and its settings: the same in every process of a run."""
-    params, root, max_steps = job.params, job.root, job.max_steps
-    config, base = model_config(params.model), None
-    if params.train.init is not None:
-        base = find_base(params.train.init, root, params.model)
-    elif max_steps == 0:
+def base_of(job: Job) -> BaseModel | None:
+    """Find the model to begin with, if one is named."""
+    model_config(job.params.model)  # the size is known
+    if job.params.train.init is not None:
+        return find_base(job.params.train.init, job.root, job.params.model)
+    if job.max_steps == 0:
         raise ConfigError(
             f"params.yaml: max_steps of {job.name} = 0, at least 1 is needed from scratch; raise "
             "it or name a model in train.init"
         )
-    settings = TrainSettings.from_mapping(params.train.model_dump() | {"max_steps": max_steps})
+    return None
+
+
+def prepare(job: Job, base: BaseModel | None) -> Prepared:
+    """Build the network, its data and its settings: the same in every process of a run."""
+    params, root, config = job.params, job.root, model_config(job.params.model)
+    values = params.train.model_dump() | {"max_steps": job.max_steps}
+    settings = TrainSettings.from_mapping(values)
     corpus, splits = Corpus.open(root / paths.CORPUS), Splits.load(root / paths.SPLITS)
     shape = {
         "context_length": params.model.context_length,
@@ -209,14 +201,14 @@ def prepare(job: Job) -> Prepared:
     suit_threads(config.d_model)
     model = start_model(config, base, settings, seed=params.seed).to(device)
     model.to_compute(choose_dtype(settings.precision, device))
-    return Prepared(model, windows, validation, settings, device, base)
+    return Prepared(model, windows, validation, settings, device)
 
 
-def store_of(job: Job, base: BaseModel | None) -> CheckpointStore:
+def store_of(job: Job, base: BaseModel | None, data_hashes: Mapping[str, str]) -> CheckpointStore:
     """Find the scratch of a run: its name is the hash of all that decides the result."""
     decisive = job.params.model_dump(mode="json", include={"seed", "model", "train"})
     decisive |= {"name": job.name, "cutoff": job.cutoff, "max_steps": job.max_steps}
-    decisive |= {"data": hash_data(job.root), "code": hash_code(), "base": base and base.facts}
+    decisive |= {"data": dict(data_hashes), "code": hash_code(), "base": base and base.facts}
     return CheckpointStore(
         job.root / paths.RUNS / run_key(decisive),
         interval_s=job.params.train.checkpoint_interval_s,

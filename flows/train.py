@@ -12,7 +12,7 @@ import torch
 
 from flows import paths, tracking
 from flows.base_model import BaseModel
-from flows.fitting import Fit, fit, train_job
+from flows.fitting import Fit, Job, fit
 from flows.stage import Summary, run_stage
 from toto_core.config import Params
 from toto_core.data.corpus import TRAIN, Corpus
@@ -28,7 +28,7 @@ def run(params: Params, root: Path) -> Summary:
     """Train the candidate from ``root``/data/corpus."""
     tracked = tracking.start("train", params.model_dump(include={"seed", "model", "train"}))
     try:
-        fitted = fit(train_job(params, root), track=tracked.log)
+        fitted = fit(job(params, root), track=tracked.log)
         metrics = _metrics(fitted)
         _write(params, root, fitted, metrics)
         tracked.log_model(root / paths.CANDIDATE, "toto")
@@ -36,6 +36,11 @@ def run(params: Params, root: Path) -> Summary:
         tracked.finish()
     fitted.store.remove()
     return Summary(text=_sentence(params, metrics), metrics=metrics)
+
+
+def job(params: Params, root: Path) -> Job:
+    """Return the training run of the candidate."""
+    return Job(params, root, "train", ("train",), TRAIN, params.train.max_steps, validated=True)
 
 
 def last_training_time(root: Path) -> datetime:

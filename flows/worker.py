@@ -10,17 +10,18 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from flows import paths
-from flows.fitting import Job, crossval_job, prepare, store_of, train_job
+from flows import crossval, paths, train
+from flows.fitting import Job, base_of, hash_data, prepare, store_of
 from flows.launch import follow_lifeline, is_relayed, relay
 from flows.progress import shown
 from flows.terminal import log_to_terminal, one_line, warn
 from toto_core.config import load_params
 from toto_core.errors import ConfigError, TotoError
 from toto_core.training.checkpoint import CheckpointStore
+from toto_core.training.device import choose_device
 from toto_core.training.distributed import joined, rank, told, world_size
 from toto_core.training.supervision import supervised
 
@@ -42,9 +43,11 @@ def work(job: Job) -> None:
             f"torchrun: processes = {world_size()}, train.processes = {wanted} is needed; start as "
             "many, or change params.yaml"
         )
-    prepared = prepare(job)
-    directory = told(store_of(job, prepared.base).directory if rank() == 0 else Path())
-    store = CheckpointStore(directory, interval_s=prepared.settings.checkpoint_interval_s)
+    base = base_of(job)
+    # Process 0 reads all data to name it by its hash; one is enough.
+    own = store_of(job, base, hash_data(job.root)).directory if rank() == 0 else Path()
+    store = CheckpointStore(told(own), interval_s=job.params.train.checkpoint_interval_s)
+    prepared = prepare(job, base)
     with _log(job, prepared.settings.validate_every) as log:
         supervised(
             prepared.model,
@@ -58,7 +61,7 @@ def work(job: Job) -> None:
         )
 
 
-def _log(job: Job, every: int):  # noqa: ANN202 - a context manager of a Log
+def _log(job: Job, every: int) -> AbstractContextManager[Log]:
     if rank():
         return nullcontext(lambda record: None)
     if is_relayed():
@@ -78,11 +81,10 @@ def main() -> None:
         follow_lifeline()
     try:
         params, root = load_params(paths.PARAMS), Path()
-        is_fold = arguments.stage == "crossval"
-        job = (
-            crossval_job(params, root, fold=arguments.fold) if is_fold else train_job(params, root)
-        )
-        with joined():
+        job = train.job(params, root)
+        if arguments.stage == "crossval":
+            job = crossval.job(params, root, fold=arguments.fold)
+        with joined(choose_device(params.train.device)):
             work(job)
     except TotoError as error:
         _end(number, type(error).__name__, str(error), error.exit_code)

@@ -171,6 +171,13 @@ def test_files_need_paths(write: Write) -> None:
     )
 
 
+def test_accumulation_is_shared_out_evenly(write: Write) -> None:
+    assert message(write({"train.accumulation": 4, "train.processes": 3})) == (
+        "params.yaml: train.accumulation = 4, a multiple of processes = 3 is allowed; raise "
+        "accumulation or lower processes"
+    )
+
+
 def test_bare_date_is_refused_because_dvc_cannot_read_it(write: Write) -> None:
     when = datetime(2024, 1, 1, tzinfo=UTC)
     assert message(write({"split.test_end": when})) == (

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 WITHOUT_EFFECT = {
     "flows/__init__.py",
     *(f"flows/{name}.py" for name in ("stage", "api", "observed", "terminal", "tracking")),
-    *(f"flows/{name}.py" for name in ("paths", "progress")),
+    *(f"flows/{name}.py" for name in ("launch", "paths", "progress")),
     *(f"toto_core/{name}.py" for name in ("__init__", "config", "errors", "files")),
 }
 

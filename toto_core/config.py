@@ -236,6 +236,15 @@ class TrainParams(Section):
     parallel: Literal["ddp", "fsdp2"]
     data_workers: NonNegativeInt
 
+    @model_validator(mode="after")
+    def _is_shared_out_evenly(self) -> "TrainParams":
+        if self.accumulation % self.processes:
+            raise ValueError(
+                f"accumulation = {self.accumulation}, a multiple of processes = {self.processes} "
+                "is allowed; raise accumulation or lower processes"
+            )
+        return self
+
 
 class CrossvalParams(Section):
     """The budget of each rolling refit."""

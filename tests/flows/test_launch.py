@@ -17,14 +17,13 @@ from safetensors.torch import load_file
 from small_corpus import small_params, write_project
 
 from flows import crossval, train
-from flows.fitting import train_job
 from flows.launch import launch
 from toto_core.errors import ConfigError, TrainingError
 from toto_core.training.checkpoint import file_hash
 
 REPOSITORY = Path(__file__).parents[2]
 # In bfloat16 the last bit of a sum may turn a rounding.
-TWO = {"processes": 2, "accumulation": 2, "max_steps": 6, "precision": "float32"}
+TWO = {"processes": 2, "accumulation": 2, "max_steps": 6, "lr": 0.05, "precision": "float32"}
 
 
 @pytest.fixture(autouse=True)
@@ -176,7 +175,7 @@ def test_refusal_of_the_processes_is_the_refusal_of_the_stage(project):
     ):
         launch(
             "train",
-            train_job(written(project, processes=1), project).worker,
+            train.job(written(project, processes=1), project).worker,
             processes=2,
             threads=1,
             root=project,

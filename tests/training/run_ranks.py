@@ -87,7 +87,7 @@ def write(job, records, state):
 
 def main(path, timeout_s="60"):
     torch.set_num_threads(1)
-    with joined(timeout=timedelta(seconds=float(timeout_s))):
+    with joined(torch.device("cpu"), timeout=timedelta(seconds=float(timeout_s))):
         for job in json.loads(Path(path).read_text()):
             try:
                 write(job, *run(job))

@@ -32,17 +32,25 @@ Value = TypeVar("Value")
 
 
 @contextmanager
-def joined(*, timeout: timedelta = PATIENCE) -> Iterator[None]:
+def joined(device: torch.device, *, timeout: timedelta = PATIENCE) -> Iterator[None]:
     """Be one of the processes that torchrun started: its environment says which one.
 
-    Each takes the GPU of its local rank where there are GPUs.
-
     Args:
+        device: of the run; cuda: each process takes the GPU of its local rank.
         timeout: of every wait for the others; then the run fails instead of hanging.
+
+    Raises:
+        ConfigError: if there are fewer GPUs than processes.
     """
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    if device.type == "cuda":
+        local, found = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if local >= found:
+            raise ConfigError(
+                f"torchrun: processes of this machine = {os.environ['LOCAL_WORLD_SIZE']}, at most "
+                f"{found} (its GPUs) are allowed; lower train.processes, or set train.device to cpu"
+            )
+        torch.cuda.set_device(local)
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, timeout=timeout)
     try:
         yield
