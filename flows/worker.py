@@ -22,7 +22,7 @@ from toto_core.config import load_params
 from toto_core.errors import ConfigError, TotoError
 from toto_core.training.checkpoint import CheckpointStore
 from toto_core.training.device import choose_device
-from toto_core.training.distributed import joined, rank, told, world_size
+from toto_core.training.distributed import is_lost_peer, joined, rank, told, world_size
 from toto_core.training.supervision import supervised
 
 _LONGEST_MESSAGE = 2000  # characters; a write to a pipe is whole up to 4096 bytes
@@ -89,7 +89,7 @@ def main() -> None:
     except TotoError as error:
         _end(number, type(error).__name__, str(error), error.exit_code)
     except Exception as error:
-        if not isinstance(error, RuntimeError):  # what the loss of a peer or a time-out raises
+        if not is_lost_peer(error):
             traceback.print_exc()
         _end(number, type(error).__name__, one_line(error), 1)
 

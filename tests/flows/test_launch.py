@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -102,9 +103,30 @@ def test_two_processes_write_what_one_writes_and_repeat_to_the_byte(prepared, tm
     assert list((roots["two"] / "runs").iterdir()) == []
 
 
+def free_port():
+    with socket.socket() as found:
+        found.bind(("localhost", 0))
+        return found.getsockname()[1]
+
+
 @pytest.mark.slow
-def test_refit_in_two_processes_ends_with_its_budget(project):
-    crossval.run(written(project), project, fold=0)
+def test_stage_takes_over_what_two_torchruns_finished(project, caplog):
+    params = written(project, parallel="fsdp2")
+    torchrun = ["torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d"]
+    torchrun += [f"--rdzv-endpoint=localhost:{free_port()}", "--rdzv-id=run1"]
+    worker = ["-m", "flows.worker", "crossval", "--fold=0"]
+    command = [sys.executable, "-m", *torchrun, *worker]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with (
+        subprocess.Popen(command, cwd=project, **pipes) as first,
+        subprocess.Popen(command, cwd=project, **pipes) as second,
+    ):
+        told = [process.communicate(timeout=120)[1] for process in (first, second)]
+    assert [first.returncode, second.returncode] == [0, 0], told
+    assert sum("crossval 0: step 2/4" in text for text in told) == 1
+    caplog.set_level("INFO", logger="flows")
+    crossval.run(params, project, fold=0)
+    assert not any(message.startswith("crossval 0: step ") for message in caplog.messages)
     metrics = json.loads((project / "reports/metrics/crossval-0.json").read_text())
     assert metrics["steps"] == 4
 

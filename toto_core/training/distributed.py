@@ -58,6 +58,11 @@ def joined(device: torch.device, *, timeout: timedelta = PATIENCE) -> Iterator[N
         dist.destroy_process_group()
 
 
+def is_lost_peer(error: Exception) -> bool:
+    """Whether ``error`` says that another process has gone or does not answer."""
+    return isinstance(error, dist.DistError) or "gloo" in str(error)  # gloo has no class for it
+
+
 def rank() -> int:
     """Number of this process, from 0."""
     return dist.get_rank() if _is_joined() else 0
