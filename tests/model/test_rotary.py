@@ -2,7 +2,7 @@
 
 import torch
 
-from toto_core.model.rotary import feature_order, rotate, rotation
+from toto_core.model.rotary import feature_order, plain_rotation, rotate, rotation
 
 K, P = 16, 12
 
@@ -58,6 +58,12 @@ def test_centre_cancels_when_it_is_one_for_all():
         rotated = rotate(q, turn.query_cos, turn.query_sin), rotate(k, turn.key_cos, turn.key_sin)
         products.append(rotated[0] @ rotated[1].transpose(-1, -2))
     torch.testing.assert_close(*products)
+
+
+def test_plain_rotation_has_one_centre_for_all():
+    kind = {"device": torch.device("cpu"), "dtype": torch.float64}
+    for one, other in zip(plain_rotation(P, K, **kind), factors(), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_gradient_is_the_derivative():
