@@ -25,8 +25,8 @@ _BYTES_A_POINT = 4 + 1 + 1 + 4  # of a micro-batch: target, its mask, the hidden
 _BYTES_OF_A_MOVE = 4 * 2 + 3 * 4
 # What a process on a CPU holds beyond its tensors (docs/performance.md has the measurements):
 # libraries and kernels that the first step loads, and what the allocator keeps between tensors.
-_CPU_LIBRARIES = 0.1e9
-_CPU_ALLOCATOR = 1.2
+_CPU_LIBRARIES = {torch.float32: 0.06e9, torch.bfloat16: 0.1e9}
+_CPU_ALLOCATOR = 1.3
 
 Log = Callable[[Mapping[str, float | str]], None]
 
@@ -78,7 +78,7 @@ class StepMemory:
 
 
 def estimate(
-    model: nn.Module,
+    model: Toto2,
     settings: TrainSettings,
     activations: Activations,
     *,
@@ -112,7 +112,7 @@ def estimate(
     )
     if not on_cpu:
         return memory
-    overhead = round(_CPU_LIBRARIES + (_CPU_ALLOCATOR - 1) * memory.total)
+    overhead = round(_CPU_LIBRARIES[model.compute_dtype] + (_CPU_ALLOCATOR - 1) * memory.total)
     return replace(memory, overhead=overhead)
 
 
@@ -123,7 +123,7 @@ def watched(
     """Tell the peak of a step before the training inside and after it.
 
     An estimate above what is available is said and not refused: it is no better than a factor of
-    about 1.3, and a run that does not fit ends in a line of its own.
+    1.4, and a run that does not fit ends in a line of its own.
 
     Raises:
         BatchTooLargeError: with the number of rows that fit, by the estimate.

@@ -6,11 +6,12 @@ import torch
 from torch import nn
 
 from toto_core.model import PATCH_SIZE, Toto2
+from toto_core.training.batches import Windows
 from toto_core.training.budget import within_budget
 from toto_core.training.checkpoint import CheckpointStore
 from toto_core.training.distributed import summed
 from toto_core.training.flops import pass_flops
-from toto_core.training.loop import Windows, train
+from toto_core.training.loop import train
 from toto_core.training.machine import matrix_rate
 from toto_core.training.memory import watched
 from toto_core.training.settings import TrainSettings
