@@ -105,9 +105,8 @@ def runs(tmp_path_factory):
     return root
 
 
-def losses(folder):
+def losses(folder, keys=("loss", "val_loss", "points")):
     records = json.loads((folder / "records.json").read_text())["records"]
-    keys = ("loss", "val_loss", "points")
     steps = [record for record in records if "step" in record]
     return {(record["step"], key): record[key] for record in steps for key in keys if key in record}
 
@@ -133,6 +132,9 @@ def test_curve_is_that_of_one_process(runs, kind):
     expected = losses(runs / f"1-{optimizer}")
     assert len(expected) == 20 + 20 + 2
     assert found == pytest.approx(expected, rel=CLOSE, abs=0)
+    # Neither optimiser heeds the scale of all gradients, but clipping does.
+    norms = [losses(runs / name, ["grad_norm"]) for name in (kind, f"1-{optimizer}")]
+    assert norms[0] == pytest.approx(norms[1], rel=1e-3)
 
 
 @pytest.mark.parametrize("change", ["1-to-2", "2-to-4", "4-to-1"])
