@@ -16,7 +16,9 @@ from torch import Tensor
 _FRACTION_TERMS = 20
 _TOLERANCE = 1e-8  # of the probability at a quantile
 _MOST_STEPS = 100  # of the search for a quantile
-_CHUNK = 1024  # steps whose quantiles are searched together, so that they stay in the cache
+# Steps whose quantiles are searched together: few enough for a processor's cache, and enough to
+# keep a GPU busy.
+_CHUNKS = {"cpu": 1024, "cuda": 65536}
 
 
 class StudentTMixture(NamedTuple):
@@ -105,8 +107,9 @@ def _distribution(
 
 @torch.compiler.disable  # the search ends when its numbers say so
 def _quantiles(mixture: StudentTMixture, levels: tuple[float, ...]) -> Tensor:
-    flat = [part.double().flatten(1).split(_CHUNK, 1) for part in mixture]
-    found = [_search(StudentTMixture(*chunk), levels) for chunk in zip(*flat, strict=True)]
+    chunk = _CHUNKS[mixture.loc.device.type]
+    flat = [part.double().flatten(1).split(chunk, 1) for part in mixture]
+    found = [_search(StudentTMixture(*part), levels) for part in zip(*flat, strict=True)]
     return torch.cat(found, 1).unflatten(1, mixture.loc.shape[1:]).to(mixture.loc.dtype)
 
 
