@@ -92,6 +92,8 @@ def runs(tmp_path_factory):
     two.append(job(root / "2-to-2", **{"from": str(root / "2-stopped")}))
     two.append(job(root / "1-to-2", **{"from": str(root / "1-stopped")}))
     two.append(job(root / "2-broken", "ddp", broken=13))
+    uneven = job(root / "2-uneven")
+    two.append(uneven | {"changes": uneven["changes"] | {"accumulation": 3}})
     code, err = ranks(2, two)
     assert code == 0, err
     four = [job(root / f"4-{p}-{o}", p, o) for p, o in kinds[1:3]]
@@ -185,6 +187,13 @@ def test_broken_item_of_one_process_is_named_by_all(runs):
     assert texts[0] == (
         "TrainingError: train: step 3: loss = nan, a finite number is needed; look at the items "
         "item-13-1, item-14-1, item-15-1, or lower train.lr"
+    )
+
+
+def test_accumulation_that_cannot_be_shared_out_is_refused(runs):
+    assert (runs / "2-uneven/error-1.txt").read_text() == (
+        "ConfigError: train: accumulation = 3, a multiple of the 2 processes is allowed; change "
+        "train.accumulation or train.processes"
     )
 
 
