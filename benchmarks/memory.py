@@ -20,7 +20,7 @@ import torch
 from loader import PATCH_SIZE, noise_windows, settings_of
 
 from toto_core.model import SIZES, Toto2, for_context
-from toto_core.training.device import choose_dtype
+from toto_core.training.device import choose_dtype, keep_memory
 from toto_core.training.machine import peak_bytes, used_bytes
 from toto_core.training.memory import StepMemory, estimate
 from toto_core.training.rehearsal import rehearse
@@ -85,6 +85,7 @@ def measure(size: str, settings: TrainSettings) -> dict[str, int]:
     with tempfile.TemporaryDirectory() as folder:
         windows = noise_windows(Path(folder) / "corpus", settings, _CONTEXT)
         batches = [windows.batch(step) for step in range(_STEPS)]
+    keep_memory()  # as ``train`` does
     before = used_bytes(_CPU)
     model = Toto2(for_context(SIZES[size], _CONTEXT))
     model.to_compute(choose_dtype(settings.precision, _CPU))

@@ -18,6 +18,7 @@ from typing import Any
 
 from flows.terminal import warn
 from toto_core.errors import (
+    BatchTooLargeError,
     CheckpointError,
     ConfigError,
     DataError,
@@ -31,6 +32,7 @@ Log = Callable[[Mapping[str, float | str]], None]
 _ERRORS: dict[str, type[TotoError]] = {
     kind.__name__: kind
     for kind in (
+        BatchTooLargeError,
         CheckpointError,
         ConfigError,
         DataError,

@@ -5,6 +5,7 @@ import os
 import resource
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -27,6 +28,8 @@ def peak_bytes(device: torch.device) -> int:
     """The most that this process has had on ``device`` so far, bytes."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    with suppress(OSError):  # no Linux
+        return _kibibytes("/proc/self/status", "VmHWM:")
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
@@ -67,12 +70,15 @@ def used_bytes(device: torch.device) -> int:
 
 
 def _system_available() -> int:
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:  # no Linux
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    kibibytes = next(line.split()[1] for line in lines if line.startswith("MemAvailable:"))
-    return int(kibibytes) * 1024
+    with suppress(OSError):  # no Linux
+        return _kibibytes("/proc/meminfo", "MemAvailable:")
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _kibibytes(file: str, key: str) -> int:
+    """The bytes that a line ``key <number> kB`` tells of."""
+    lines = Path(file).read_text(encoding="ascii", errors="replace").splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(key))
 
 
 def container_available(folder: Path) -> int:

@@ -17,6 +17,7 @@ from toto_core.training.distributed import sharded_blocks, world_size
 from toto_core.training.machine import available_bytes, peak_bytes, used_bytes
 from toto_core.training.rehearsal import Activations, rehearse
 from toto_core.training.settings import TrainSettings
+from toto_core.training.step import fitting_in_memory
 
 _GB = 1e9
 _BYTES_A_POINT = 4 + 1 + 1 + 4  # of a micro-batch: target, its mask, the hidden part, weight
@@ -129,7 +130,8 @@ def watched(
         BatchTooLargeError: with the number of rows that fit, by the estimate.
     """
     at_start, on_cpu = used_bytes(device), device.type == "cpu"
-    activations = rehearse(model, settings, num_steps=num_steps)
+    with fitting_in_memory(settings, device):
+        activations = rehearse(model, settings, num_steps=num_steps)
 
     def memory_of(settings: TrainSettings) -> StepMemory:
         given = {"num_steps": num_steps, "processes": world_size(), "on_cpu": on_cpu}
@@ -149,7 +151,8 @@ def watched(
         yield
     except BatchTooLargeError as error:
         rows = _fitting_rows(total_of, settings, available=available)
-        raise BatchTooLargeError(f"{error}; by the estimate {rows} rows fit") from None
+        more = "" if settings.activation_checkpointing else ", more with activation_checkpointing"
+        raise BatchTooLargeError(f"{error}; by the estimate {rows} rows fit{more}") from None
     took = peak_bytes(device) - at_start + expected.parameters
     log({"message": f"train: memory of a step, measured: {took / _GB:.2f} GB"})
 
