@@ -47,9 +47,10 @@ def supervised(
             model, windows, validation, settings, seed=seed, store=store, device=device, log=log
         )
 
-    settings = within_budget(model, settings, store, trial=run, log=log)
-    if store.holds_the_end():
+    if store.holds_the_end():  # other processes have trained, and told of it
+        settings = within_budget(model, settings, store, trial=run, log=lambda record: None)
         return run(model, settings, store, log)
+    settings = within_budget(model, settings, store, trial=run, log=log)
     num_steps = windows.batch(0).target.shape[-1]
     log(speed_facts(model, settings, num_steps=num_steps, device=device))
     with watched(model, settings, num_steps=num_steps, device=device, log=log):
