@@ -47,7 +47,9 @@ def plan(
     processes: Annotated[
         int | None, typer.Option(help="Another train.processes than the file's.", min=1)
     ] = None,
-    mfu: Annotated[float, typer.Option(help="Share of the rate that is used.", min=0.01)] = 0.4,
+    mfu: Annotated[
+        float, typer.Option(help="Share of the rate that is used.", min=0.01, max=1)
+    ] = 0.4,
     tflops: Annotated[
         float | None,
         typer.Option(help="Matrix rate of a process; default: measured here.", min=0.001),
