@@ -121,7 +121,7 @@ def test_stage_takes_over_what_two_torchruns_finished(project, caplog):
         subprocess.Popen(command, cwd=project, **pipes) as first,
         subprocess.Popen(command, cwd=project, **pipes) as second,
     ):
-        told = [process.communicate(timeout=120)[1] for process in (first, second)]
+        told = [process.communicate(timeout=180)[1] for process in (first, second)]
     assert [first.returncode, second.returncode] == [0, 0], told
     assert sum("crossval 0: step 2/4" in text for text in told) == 1
     caplog.set_level("INFO", logger="flows")
@@ -141,7 +141,7 @@ def started(project):
     )
 
 
-def wait_for(condition, *, seconds=60.0):
+def wait_for(condition, *, seconds=180.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -154,7 +154,7 @@ def test_signal_to_the_stage_lets_its_processes_save_and_stop(project):
     with started(project) as process:
         wait_for(lambda: list(project.glob("runs/*/state-*")) or process.poll() is not None)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=180)
     assert process.returncode == 130, err
     last = err.splitlines()[-1]
     assert last.startswith("train: stopped after step "), err
@@ -171,7 +171,7 @@ def test_death_of_a_process_is_named_and_death_of_the_stage_leaves_none(project)
         wait_for(lambda: states() or process.poll() is not None)
         ranked = {p.environ().get("RANK"): p for p in workers(project) if "RANK" in p.environ()}
         ranked["1"].kill()
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=180)
     assert process.returncode == 1
     assert err.splitlines()[-1] == (
         "train: process 1 of 2 = killed by SIGKILL (as the kernel does where memory is short), "
@@ -183,7 +183,7 @@ def test_death_of_a_process_is_named_and_death_of_the_stage_leaves_none(project)
         wait_for(lambda: max(states()) > saved or process.poll() is not None)
         process.kill()
         process.wait()
-        wait_for(lambda: not workers(project), seconds=15)
+        wait_for(lambda: not workers(project), seconds=60)
 
 
 @pytest.mark.slow
