@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -131,14 +132,20 @@ def test_stage_takes_over_what_two_torchruns_finished(project, caplog):
     assert metrics["steps"] == 4
 
 
+@contextmanager
 def started(project):
-    return subprocess.Popen(
+    """Stage train in a process of its own, which does not outlive a failed test."""
+    with subprocess.Popen(
         [sys.executable, "-m", "flows.train"],
         cwd=project,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def wait_for(condition, *, seconds=180.0):
