@@ -77,8 +77,8 @@ class Forecaster:
             compute_dtype: of the activations; bfloat16 is faster where the processor has it.
             context_length: see the class.
             compiled: whether to forecast with programs that ``torch.compile`` makes, one for each
-                prediction length and number of variates; each takes up to a minute and pays after
-                some thousand calls.
+                prediction length and number of variates; each takes about a minute and pays after
+                ten thousand calls or more (docs/performance.md).
 
         Raises:
             CheckpointError: if the directory does not hold a whole model.

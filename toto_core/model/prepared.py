@@ -53,12 +53,12 @@ class LayerWeights(NamedTuple):
     """
 
     over_variates: bool
-    attn_eps: float
+    attn_eps: Tensor
     query: Affine
     key: Affine
     value: Affine
     out_proj: Affine
-    mlp_eps: float
+    mlp_eps: Tensor
     up: Affine
     gate: Affine
     down: Affine
@@ -69,7 +69,7 @@ class Weights(NamedTuple):
 
     patch_proj: MLPWeights
     layers: tuple[LayerWeights, ...]
-    head_eps: float
+    head_eps: Tensor
     head: MLPWeights
     config: ModelConfig
     dtype: torch.dtype
@@ -147,7 +147,7 @@ def _packs(model: "Toto2") -> bool:
 @torch.no_grad()
 def _weights(model: "Toto2") -> Weights:
     form = _Form(model.compute_dtype, _packs(model))
-    eps, share = model.config.norm_eps, 1.0
+    eps, share = torch.tensor(model.config.norm_eps, device=model.device), 1.0
     layers = []
     for layer in (cast("Layer", layer) for layer in model.transformer.layers):
         layers.append(_layer(layer, form, eps, share))
@@ -176,7 +176,7 @@ class _Form(NamedTuple):
         return Affine(weight, None if bias is None else (bias * factor).to(self.dtype))
 
 
-def _layer(layer: "Layer", form: _Form, eps: float, share: float) -> LayerWeights:
+def _layer(layer: "Layer", form: _Form, eps: Tensor, share: float) -> LayerWeights:
     """``share``: the product of the skip factors of the layers before."""
     attn, ffn = layer.attn, layer.ffn
     width = attn.num_heads * attn.head_dim
@@ -357,6 +357,6 @@ def _linear(
     return y if plus is None else y + plus
 
 
-def _rms_norm(x: Tensor, eps: float) -> Tensor:
+def _rms_norm(x: Tensor, eps: Tensor) -> Tensor:
     norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
-    return x * torch.rsqrt(norm.square() / x.shape[-1] + eps).to(x.dtype)
+    return x * torch.addcmul(eps, norm, norm, value=1 / x.shape[-1]).rsqrt().to(x.dtype)
