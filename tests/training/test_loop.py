@@ -147,7 +147,8 @@ def test_broken_run_resumes_to_the_bytes_of_a_whole_one(tmp_path, stops, accumul
     assert digest(*resumed) == digest(*whole)
 
 
-def test_network_of_one_variate_resumes_to_the_bytes_of_a_whole_run(tmp_path):
+@pytest.mark.parametrize("optimizer", ["adamw", "normuon"])
+def test_network_of_one_variate_resumes_to_the_bytes_of_a_whole_run(tmp_path, optimizer):
     """Its query gain over variates never has a gradient, and so no moments."""
 
     class OneVariate:
@@ -157,7 +158,7 @@ def test_network_of_one_variate_resumes_to_the_bytes_of_a_whole_run(tmp_path):
     def run_one(folder, log=lambda record: None):
         store = CheckpointStore(folder, interval_s=0.0)
         model = Toto2(for_context(SIZES["nano"], 96))
-        settings = make_settings(max_steps=4)
+        settings = make_settings(max_steps=4, accumulation=2, optimizer=optimizer)
         return train(
             model, OneVariate(), [], settings, seed=0, store=store, device=CPU, log=log
         ), store
