@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from toto_core.model.encode import Seen, encode
 from toto_core.model.heads import mixture_of
-from toto_core.model.prepared import Seen, Weights, encode
+from toto_core.model.prepared import Weights
 from toto_core.model.rotary import Rotation, rotation
 from toto_core.model.scaler import causal_stats, standardise
 from toto_core.model.sizes import PATCH_SIZE, ModelConfig
