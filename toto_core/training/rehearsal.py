@@ -38,7 +38,7 @@ def rehearse(model: Toto2, settings: TrainSettings, *, num_steps: int) -> Activa
 
     The weights stay as they are; their gradients are dropped.
     """
-    one, two = (_peak_bytes(model, settings, rows=rows, num_steps=num_steps) for rows in (1, 2))
+    one, two = (pass_peak(model, settings, rows=rows, num_steps=num_steps) for rows in (1, 2))
     return Activations(fixed=2 * one - two, per_row=two - one)
 
 
@@ -130,7 +130,8 @@ class _BlankBatch:
         )
 
 
-def _peak_bytes(model: Toto2, settings: TrainSettings, *, rows: int, num_steps: int) -> int:
+def pass_peak(model: Toto2, settings: TrainSettings, *, rows: int, num_steps: int) -> int:
+    """Most bytes alive in one pass of ``rows`` rows, gradients of weights aside."""
     micro_batch = training_micro_batch(
         _BlankBatch.of(rows, settings.num_variates, num_steps),
         settings,
