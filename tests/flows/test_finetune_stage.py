@@ -98,6 +98,8 @@ def test_result_is_a_plain_model_that_names_its_base(project, method):
     assert metrics["learning_parameters"] == learning
     best = project / f"models/checkpoints/step-{metrics['best_step']:06d}/model.safetensors"
     assert best.read_bytes() == (project / "models/candidate/model.safetensors").read_bytes()
+    kept = (project / "models/checkpoints").glob("*/model.safetensors")
+    assert len({file_hash(path) for path in kept}) == 2
     assert metrics["validation_loss"] <= metrics["base_validation_loss"]
     assert f"(base: {metrics['base_validation_loss']:.4f})" in summary.text
     assert list((project / "runs").iterdir()) == []
