@@ -1,11 +1,11 @@
 """Whether the best learning rate of a narrow network stays the best of a wide one, as u-muP says.
 
-python benchmarks/lr_transfer.py --out docs/lr_transfer.svg     (ten minutes on one idle core)
+python benchmarks/lr_transfer.py --out docs/lr_transfer.svg     (15 minutes on one idle core)
 
 Networks of three layers train for a few hundred steps on the same stream of synthetic series, once
 for each rate, width and optimiser. The validation loss is that of the averaged weights over the
 last patches of series that were not trained on. ``normuon`` varies train.normuon.lr beside the
-train.lr of params.yaml.
+train.lr of params.yaml; ``normuon-transfer`` does so with that width rule.
 """
 
 import argparse
@@ -30,6 +30,7 @@ from toto_core.training.settings import TrainSettings
 SWEEPS = {
     "adamw": (0.0125, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8),
     "normuon": (0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6),
+    "normuon-transfer": (0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6),
 }
 LAYERS, ROWS, VARIATES, CONTEXT, HORIZON = 3, 8, 2, 256, 64
 SERIES_LENGTH, TRAINED, JUDGED = 1024, 2000, 256
@@ -145,7 +146,9 @@ def settings_of(optimiser: str, lr: float, steps: int) -> TrainSettings:
     if optimiser == "adamw":
         changes |= {"optimizer": "adamw", "lr": lr}
     else:
-        changes |= {"optimizer": "normuon", "normuon": values["normuon"] | {"lr": lr}}
+        rule = "transfer" if optimiser == "normuon-transfer" else "published"
+        own = values["normuon"] | {"lr": lr, "width_rule": rule}
+        changes |= {"optimizer": "normuon", "normuon": own}
     return TrainSettings.from_mapping(values | changes)
 
 

@@ -187,6 +187,7 @@ class NorMuonParams(Section):
     """The optimiser of the matrices of the stack."""
 
     lr: PositiveFloat
+    width_rule: Literal["published", "transfer"]
     momentum: OpenShare
     beta2: OpenShare
     weight_decay: NonNegativeFloat

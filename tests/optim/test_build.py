@@ -144,3 +144,16 @@ def test_table_has_a_row_for_each_kind_of_parameter():
     )
     assert "| patch_proj.linear2.weight | 256 x 1024 | matrix | adamw | 0.000375 | no | 1 |" in rows
     assert len(rows) == 2 + 6 + 7 + 6
+
+
+@pytest.mark.parametrize(("size", "factor"), [("nano", 0.5), ("4m", 1.0), ("22m", 2**0.5)])
+def test_width_rule_keeps_the_published_rate_at_the_width_it_was_found_at(size, factor):
+    model = Toto2(SIZES[size])
+    peaks = {}
+    for rule in ("published", "transfer"):
+        normuon = {"lr": 0.4, "width_rule": rule, "weight_decay": 0.03}
+        optimiser = build_optimisers(model, settings_with(optimizer="normuon", normuon=normuon))[0]
+        group = optimiser.param_groups[0]
+        peaks[rule] = group["peak_lr"]
+        assert group["peak_lr"] * group["weight_decay"] == pytest.approx(0.4 * 0.03)
+    assert peaks["transfer"] == pytest.approx(factor * peaks["published"])

@@ -95,7 +95,7 @@ def make_settings(**changes):
         "num_variates": 2,
         "accumulation": 1,
         "optimizer": "adamw",
-        "normuon": {"lr": 0.1, "momentum": 0.96, "beta2": 0.999, "weight_decay": 0.0},
+        "normuon": {"lr": 0.1, "width_rule": "published", "momentum": 0.96, "beta2": 0.999, "weight_decay": 0.0},
         "lr": 0.05,
         "beta1": 0.9,
         "beta2": 0.98,

@@ -1,5 +1,6 @@
 """The optimisers of a run, as its settings ask for them."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,6 +11,8 @@ from toto_core.optim.groups import OptimiserName, ParameterRate, parameter_rates
 from toto_core.optim.normuon import NorMuon
 from toto_core.training.device import choose_dtype
 from toto_core.training.settings import TrainSettings
+
+_TUNED_WIDTH = 256  # d_model of the network that arXiv 2605.20119 section 4.1 searched rates with
 
 
 def build_optimisers(model: nn.Module, settings: TrainSettings) -> tuple[Optimizer, ...]:
@@ -23,12 +26,13 @@ def build_optimisers(model: nn.Module, settings: TrainSettings) -> tuple[Optimiz
     rates = parameter_rates(model, settings.optimizer)
     parameters = dict(model.named_parameters())
     optimisers: list[Optimizer] = []
-    own = settings.normuon
-    groups = _groups(rates, parameters, "normuon", lr=own.lr, weight_decay=own.weight_decay)
+    own, peak = settings.normuon, normuon_peak(model, settings)
+    decay = own.weight_decay * own.lr / peak
+    groups = _groups(rates, parameters, "normuon", lr=peak, weight_decay=decay)
     if groups:
         dtype = choose_dtype("auto", groups[0]["params"][0].device)
         optimisers.append(
-            NorMuon(groups, lr=own.lr, momentum=own.momentum, beta2=own.beta2, dtype=dtype)
+            NorMuon(groups, lr=peak, momentum=own.momentum, beta2=own.beta2, dtype=dtype)
         )
     groups = _groups(rates, parameters, "adamw", settings.lr, settings.weight_decay)
     if groups:
@@ -37,9 +41,24 @@ def build_optimisers(model: nn.Module, settings: TrainSettings) -> tuple[Optimiz
     return tuple(optimisers)
 
 
+def normuon_peak(model: nn.Module, settings: TrainSettings) -> float:
+    """Give the peak rate of NorMuon at the width of ``model``.
+
+    The published rule has no width in it: the effect of one step on a layer's output then falls as
+    1 / sqrt(width), and the best rate rises. ``transfer`` takes that back, and is the same at the
+    width that the published rate was found at.
+    """
+    if settings.normuon.width_rule == "published":
+        return settings.normuon.lr
+    return settings.normuon.lr * math.sqrt(model.config.d_model / _TUNED_WIDTH)  # pyright: ignore
+
+
 def rates_table(model: nn.Module, settings: TrainSettings) -> str:
     """Write which parameter is moved by which optimiser, and at which peak rate, as Markdown."""
-    peaks: dict[OptimiserName, float] = {"adamw": settings.lr, "normuon": settings.normuon.lr}
+    peaks: dict[OptimiserName, float] = {
+        "adamw": settings.lr,
+        "normuon": normuon_peak(model, settings),
+    }
     return table_of(parameter_rates(model, settings.optimizer), peaks)
 
 

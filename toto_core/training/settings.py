@@ -20,6 +20,7 @@ class NorMuonSettings:
     """The optimiser of the matrices of the stack."""
 
     lr: float
+    width_rule: Literal["published", "transfer"]
     momentum: float
     beta2: float
     weight_decay: float
