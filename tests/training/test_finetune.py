@@ -1,6 +1,5 @@
 """Fine-tuning: what learns, how fast, and that nothing else changes."""
 
-
 import numpy as np
 import pytest
 import torch

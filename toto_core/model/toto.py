@@ -190,7 +190,7 @@ class Toto2(nn.Module):
     def set_activation_checkpointing(self, on: bool) -> None:
         """Choose whether each layer of the stack keeps its input alone for the backward pass."""
         for layer in self.transformer.layers:
-            layer.checkpointed = on
+            layer.checkpointed = on  # pyright: ignore
 
     def set_global_tokens(self, num_tokens: int | None) -> None:
         """Tell the layers over how many patch tokens one optimiser step sums its gradients.
