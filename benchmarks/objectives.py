@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from flows import augment, ingest, paths, split, train, validate
+from flows import augment, ingest, paths, split, validate
 from flows.fitting import Fit, fit
+from flows.train import job
 from toto_core.config import Params, load_params
 from toto_core.data.corpus import Corpus
 from toto_core.data.splits import Splits
@@ -65,7 +66,7 @@ def main() -> None:
             for seed in arguments.seeds:
                 changed = changed_params(params, seed, model=model, train=train | steps)
                 start_s = time.perf_counter()
-                fitted = fit(train.job(changed, root), track=lambda values, step: None)
+                fitted = fit(job(changed, root), track=lambda values, step: None)
                 fitted.store.remove()
                 took_s = time.perf_counter() - start_s
                 rows.append([*judge(fitted, batches), 1000 * took_s / arguments.steps])

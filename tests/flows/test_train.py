@@ -212,7 +212,7 @@ def test_checkpointed_activations_give_the_same_bytes(trained, project):
 def test_run_within_a_limit_of_time_names_the_steps_that_repeat_it(project, caplog):
     """As a run goes on that was killed after its trial had found that five steps fit."""
     limited = small_params(train={"max_steps": 10**6, "max_minutes": 0.001, "validate_every": 5})
-    store = fitting.store_of(train.job(limited, project), None)
+    store = fitting.store_of(train.job(limited, project), None, fitting.hash_data(project))
     write_json(store.directory / "budget.json", {"max_steps": 5})
     with caplog.at_level("INFO", logger="flows.progress"):
         train.run(limited, project)
