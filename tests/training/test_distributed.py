@@ -21,7 +21,13 @@ pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
 # NorMuon orthogonalises in bfloat16, where the last bit of a float32 sum may turn a rounding; the
 # loss shows it the more, the higher the rate (docs/distributed.md).
-NORMUON = {"lr": 0.01, "momentum": 0.96, "beta2": 0.999, "weight_decay": 2e-8}
+NORMUON = {
+    "lr": 0.01,
+    "width_rule": "published",
+    "momentum": 0.96,
+    "beta2": 0.999,
+    "weight_decay": 2e-8,
+}
 CLOSE = 1e-5  # relative, of a loss whose terms are added up in another order
 NEVER = 3600.0
 
