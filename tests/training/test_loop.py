@@ -277,7 +277,7 @@ def test_records_hold_the_step_and_its_numbers(tmp_path):
 
 def test_model_learns_how_many_tokens_a_step_has(tmp_path):
     state, _ = run(tmp_path, accumulation=3, max_steps=1)
-    assert state.model.num_tokens == 3 * 4 * 2 * 6  # micro-batches, rows, variates, patches
+    assert state.model.num_tokens == 3 * 4 * 2 * 5  # micro-batches, rows, variates, patches read
 
 
 def test_non_finite_loss_stops_before_the_optimiser_moves(tmp_path):

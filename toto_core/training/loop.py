@@ -142,9 +142,12 @@ def resume(state: TrainState, store: CheckpointStore, log: Log) -> TrainState:
 
 
 def tell_tokens(model: nn.Module, micro_batches: Sequence[MicroBatch]) -> None:
-    """Tell ``model`` how many tokens a step of as many micro-batches in each process has."""
-    num_points = world_size() * sum(m.target.numel() for m in micro_batches)
-    model.set_global_tokens(num_points // patch_size(model))  # pyright: ignore
+    """Tell ``model`` how many patches it reads in a step of as many micro-batches in each process.
+
+    The last patch of a row is a target only.
+    """
+    num_read = world_size() * sum(m.weight[..., 0].numel() for m in micro_batches)
+    model.set_global_tokens(num_read)  # pyright: ignore
 
 
 def validation_set(
