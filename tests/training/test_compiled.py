@@ -80,6 +80,7 @@ def test_without_compiling_the_network_is_the_one_given():
     ],
 )
 def test_settings_choose_the_mode_of_the_compiler(wanted, graphs, mode, monkeypatch):
+    monkeypatch.setenv("CXX", sys.executable)  # any program: nothing is compiled
     chosen = {}
 
     def noted(network, **options):
