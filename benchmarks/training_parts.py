@@ -1,5 +1,7 @@
 """Where the time of a training step goes: medians of each part, with windows drawn from a corpus.
 
+``products`` is what of a step on a CPU is spent within matrix products, by torch's profiler.
+
 python benchmarks/training_parts.py --sizes nano 1m --dtypes bfloat16 float32
 python benchmarks/training_parts.py --rates nano     (which optimiser moves what, and at which rate)
 """
@@ -16,6 +18,7 @@ from typing import Any
 import torch
 from loader import PATCH_SIZE, noise_windows, settings_of
 from torch import nn
+from torch.profiler import ProfilerActivity, profile
 
 from toto_core.data.windows import TrainingWindows
 from toto_core.model import SIZES, Toto2, for_context
@@ -28,7 +31,9 @@ from toto_core.training.step import clip_gradients, gradient_norm, loss_sum, tra
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 PARTS = ("windows", "masks", "forward", "backward", "clip", "optimiser", "average")
+PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm")
 _WARM_UP = 3  # steps that are not counted
+_PROFILED = 5  # steps
 
 
 def main() -> None:
@@ -41,8 +46,8 @@ def main() -> None:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     print(f"torch {torch.__version__}, {choose_device()}, {torch.get_num_threads()} threads, ms")
-    print(f"| size | dtype | {' | '.join(PARTS)} | step | points/s |")
-    print("|---" * (len(PARTS) + 4) + "|")
+    print(f"| size | dtype | {' | '.join(PARTS)} | step | points/s | products |")
+    print("|---" * (len(PARTS) + 5) + "|")
     with tempfile.TemporaryDirectory() as folder:
         windows = noise_windows(Path(folder) / "corpus", settings, arguments.context)
         for size in arguments.sizes:
@@ -87,7 +92,19 @@ def row(
     total = statistics.median(map(sum, zip(*counted, strict=True)))
     points = settings.batch_size * settings.num_variates * arguments.context
     cells = " | ".join(f"{1e3 * s:.2f}" for s in [*medians, total])
-    return f"| {size} | {dtype} | {cells} | {points / total:,.0f} |"
+    products_s = in_products(lambda step: one_step(state, network, windows, step, lambda *_: None))
+    return f"| {size} | {dtype} | {cells} | {points / total:,.0f} | {1e3 * products_s:.1f} |"
+
+
+def in_products(take: Callable[[int], None]) -> float:
+    """Seconds of a step within matrix products on the CPU: no way to fuse the rest saves these."""
+    with profile(activities=[ProfilerActivity.CPU]) as profiled:
+        for step in range(_PROFILED):
+            take(step)
+    spent_us = [
+        event.self_cpu_time_total for event in profiled.key_averages() if event.key in PRODUCTS
+    ]
+    return sum(spent_us) / _PROFILED / 1e6
 
 
 def one_step(
