@@ -1,8 +1,9 @@
-"""Copies of the small pipeline of toy_project."""
+"""Copies of the small pipeline of toy_project and of the small corpus of small_corpus."""
 
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,24 @@ def finished_project(finished: Path, tmp_path: Path) -> Path:
 def project(template: Path, tmp_path: Path) -> Path:
     """A copy of the small pipeline that nothing has run in yet."""
     return Path(shutil.copytree(template, tmp_path / "project"))
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project that is ready to train; not to be changed."""
+    from small_corpus import write_project  # noqa: PLC0415 - slow, not for every test
+
+    root = tmp_path_factory.mktemp("prepared") / "project"
+    write_project(root)
+    return root
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Compute with one thread, and restore what was."""
+    import torch  # noqa: PLC0415
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -8,8 +8,7 @@ import sys
 import numpy as np
 import polars as pl
 import pytest
-import torch
-from small_corpus import small_params, write_project
+from small_corpus import small_params
 
 from flows import crossval
 from toto_core.data.corpus import Corpus
@@ -17,20 +16,7 @@ from toto_core.errors import ConfigError
 from toto_core.evaluation.backtest import FORECASTS_SCHEMA
 from toto_core.training.checkpoint import file_hash
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    root = tmp_path_factory.mktemp("prepared") / "project"
-    write_project(root)
-    return root
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

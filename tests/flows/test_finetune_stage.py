@@ -11,10 +11,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-import torch
 import yaml
 from safetensors.torch import load_file
-from small_corpus import small_params, write_project
+from small_corpus import small_params
 
 from flows import crossval, train
 from toto_core.data.splits import Splits
@@ -35,26 +34,19 @@ METHODS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch):
-    monkeypatch.setenv("WANDB_MODE", "disabled")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    root = tmp_path_factory.mktemp("prepared") / "project"
-    write_project(root)
+def with_base(prepared, tmp_path_factory):
+    root = shutil.copytree(prepared, tmp_path_factory.mktemp("with-base") / "project")
     Toto2(for_context(SIZES["nano"], 128), seed=3).save_pretrained(root / BASE)
     return root
 
 
 @pytest.fixture
-def project(prepared, tmp_path):
-    return shutil.copytree(prepared, tmp_path / "project")
+def project(with_base, tmp_path):
+    return shutil.copytree(with_base, tmp_path / "project")
 
 
 def params_for(method="full", *, refit_steps=2, **changes):
@@ -193,9 +185,9 @@ def run_and_kill(project, params):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["last_layers", "lora"])
-def test_killed_run_ends_in_the_same_bytes(prepared, project, tmp_path, method, caplog):
+def test_killed_run_ends_in_the_same_bytes(with_base, project, tmp_path, method, caplog):
     params = params_for(method, max_steps=12)
-    whole = shutil.copytree(prepared, tmp_path / "whole")
+    whole = shutil.copytree(with_base, tmp_path / "whole")
     train.run(params, whole)
     run_and_kill(project, params)
     assert not (project / "models").exists()

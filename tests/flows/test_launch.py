@@ -16,7 +16,7 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
-from small_corpus import small_params, write_project
+from small_corpus import small_params
 
 from flows import crossval, train
 from flows.launch import launch
@@ -28,22 +28,13 @@ REPOSITORY = Path(__file__).parents[2]
 TWO = {"processes": 2, "accumulation": 2, "max_steps": 6, "lr": 0.05, "precision": "float32"}
 
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
 @pytest.fixture(autouse=True)
-def quiet(monkeypatch):
-    monkeypatch.setenv("WANDB_MODE", "disabled")
+def environment_of_workers(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    root = tmp_path_factory.mktemp("prepared") / "project"
-    write_project(root)
-    return root
 
 
 @pytest.fixture

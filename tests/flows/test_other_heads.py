@@ -6,8 +6,7 @@ import shutil
 import numpy as np
 import polars as pl
 import pytest
-import torch
-from small_corpus import small_params, write_project
+from small_corpus import small_params
 
 from flows import crossval, evaluate, train
 from flows.fitting import model_config
@@ -20,20 +19,7 @@ HEADS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch):
-    monkeypatch.setenv("WANDB_MODE", "disabled")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    root = tmp_path_factory.mktemp("prepared") / "project"
-    write_project(root)
-    return root
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(params=HEADS)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from small_corpus import small_params, write_project
+from small_corpus import small_params
 
 from flows import fitting, train
 from flows.fitting import hash_data, model_config
@@ -27,20 +27,7 @@ from toto_core.training.checkpoint import file_hash
 REPOSITORY = Path(__file__).parents[2]
 
 
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch):
-    monkeypatch.setenv("WANDB_MODE", "disabled")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    root = tmp_path_factory.mktemp("prepared") / "project"
-    write_project(root)
-    return root
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
