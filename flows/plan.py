@@ -14,6 +14,7 @@ from toto_core.model import PATCH_SIZE, Toto2
 from toto_core.optim.build import rates_table
 from toto_core.training.device import choose_dtype
 from toto_core.training.distributed import sharded_blocks
+from toto_core.training.finetune import choose_learners, num_learning
 from toto_core.training.flops import pass_flops
 from toto_core.training.machine import matrix_rate
 from toto_core.training.memory import StepMemory, estimate
@@ -52,6 +53,8 @@ def plan_text(
         dtype = choose_dtype(settings.precision, _CPU)
     with torch.device("meta"):
         model = Toto2(model_config(params.model), seed=None).to_compute(dtype)
+        if settings.init is not None:
+            choose_learners(model, settings.finetune, seed=params.seed)
     rate = tflops * 1e12 if tflops else matrix_rate(_CPU, dtype)
     where = "given" if tflops else "measured on this CPU"
     return "\n\n".join(
@@ -74,9 +77,10 @@ def _shared_out(settings: TrainSettings) -> TrainSettings:
 def _heading(params: Params, model: Toto2, settings: TrainSettings) -> str:
     config, asked = model.config, params.train.accumulation
     raised = f" (train.accumulation = {asked} is to be raised)"
+    learning = f" {num_learning(model):,} of them learn ({settings.finetune.method})."
     return (
         f"{params.model.size}: {model.num_parameters():,} parameters in {config.num_layers} layers "
-        f"of width {config.d_model}.\n\n"
+        f"of width {config.d_model}.{learning if settings.init else ''}\n\n"
         f"A step of {settings.processes} processes has {settings.accumulation} micro-batches"
         f"{raised if settings.accumulation > asked else ''} of {settings.batch_size} rows, "
         f"{settings.num_variates} variates and {params.model.context_length} time steps, in "
