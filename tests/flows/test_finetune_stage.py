@@ -1,17 +1,13 @@
 """The stages train and crossval with a base model: what they write and what they start from."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
 import polars as pl
 import pytest
-import yaml
+from killed_run import run_and_kill
 from safetensors.torch import load_file
 from small_corpus import small_params
 
@@ -163,24 +159,6 @@ def test_zero_steps_from_scratch_are_refused(project):
             f"params.yaml: max_steps of {name} = 0, at least 1 is needed from scratch; raise it or "
             "name a model in train.init"
         )
-
-
-def run_and_kill(project, params):
-    """SIGKILL ``python -m flows.train`` as soon as it has a checkpoint."""
-    values = params.model_dump(mode="json", by_alias=True)
-    (project / "params.yaml").write_text(yaml.safe_dump(values))
-    environment = {"PYTHONPATH": str(REPOSITORY), "TOTO_PREFECT": "off", "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(
-        [sys.executable, "-m", "flows.train"],
-        cwd=project,
-        env=os.environ | environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        while process.poll() is None and not list(project.glob("runs/*/state-*")):
-            pass
-        process.kill()
-    assert process.returncode == -signal.SIGKILL
 
 
 @pytest.mark.slow

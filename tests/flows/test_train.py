@@ -2,18 +2,14 @@
 
 import csv
 import json
-import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import yaml
+from killed_run import run_and_kill
 from small_corpus import small_params
 
 from flows import fitting, train
@@ -116,24 +112,6 @@ def test_second_run_writes_the_same_bytes(trained, project):
     root, _ = trained
     train.run(small_params(), project)
     assert outputs(project) == outputs(root)
-
-
-def run_and_kill(project, params, repository=REPOSITORY):
-    """SIGKILL ``python -m flows.train`` as soon as it has a checkpoint."""
-    values = params.model_dump(mode="json", by_alias=True)
-    (project / "params.yaml").write_text(yaml.safe_dump(values))
-    environment = os.environ | {"PYTHONPATH": str(repository), "TOTO_PREFECT": "off"}
-    with subprocess.Popen(
-        [sys.executable, "-m", "flows.train"],
-        cwd=project,
-        env=environment | {"OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        while process.poll() is None and not list(project.glob("runs/*/state-*")):
-            pass
-        process.kill()
-    assert process.returncode == -signal.SIGKILL
 
 
 def test_killed_stage_resumes_to_the_same_bytes_and_other_params_start_afresh(
