@@ -150,6 +150,7 @@ class FamilyWeights(Section):
 
     trend_season: NonNegativeFloat
     autoregressive: NonNegativeFloat
+    random_walk: NonNegativeFloat
     shifts_spikes: NonNegativeFloat
     intermittent: NonNegativeFloat
 

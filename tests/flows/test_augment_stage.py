@@ -11,6 +11,7 @@ from flows import augment, paths, split
 from toto_core.config import Params
 from toto_core.data.corpus import Corpus, fold_cutoff
 from toto_core.data.splits import Splits, to_us
+from toto_core.data.synthetic import FAMILIES
 from toto_core.data.tables import ITEMS_FILE, ITEMS_SCHEMA, SERIES_SCHEMA, read_items, shard_path
 from toto_core.data.windows import TrainingWindows, validation_batches
 from toto_core.errors import ConfigError
@@ -82,12 +83,8 @@ def test_corpus_holds_the_seen_items_up_to_the_last_cutoff(tmp_path):
     metrics = json.loads((tmp_path / paths.METRICS / "augment.json").read_text())
     assert metrics["real_items"] == num_real
     assert metrics["synthetic_points"] == 1200
-    assert sum(metrics.get(f"synthetic_{name}", 0) for name in augment_families()) == 12
+    assert sum(metrics.get(f"synthetic_{name}", 0) for name in FAMILIES) == 12
     assert f"{num_real} real items" in summary.text
-
-
-def augment_families():
-    return ("trend_season", "autoregressive", "shifts_spikes", "intermittent")
 
 
 def test_nothing_of_the_test_period_reaches_training_or_validation(tmp_path):
@@ -188,7 +185,7 @@ def test_same_inputs_give_the_same_bytes_and_another_seed_others(tmp_path):
 
 
 def test_synthetic_share_without_series_is_a_usage_error(tmp_path):
-    nothing = dict.fromkeys(augment_families(), 0.0)
+    nothing = dict.fromkeys(FAMILIES, 0.0)
     with pytest.raises(ConfigError) as caught:
         augment.run(params_with(num_synthetic=0, families=nothing), tmp_path)
     first, second = str(caught.value).splitlines()

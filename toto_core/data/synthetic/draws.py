@@ -1,0 +1,70 @@
+"""Random numbers and the two ways to normalise a signal that every synthetic family uses.
+
+Scalars come from single uniform draws and vectors are float32: at a few thousand points a series,
+the cost of a call counts as much as that of its points.
+
+Shape: T time steps.
+"""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+T = TypeVar("T")
+Number = float | int
+
+
+def uniform(rng: np.random.Generator, low: Number, high: Number) -> float:
+    """Uniform between ``low`` and ``high``."""
+    return float(low + (high - low) * rng.random())
+
+
+def log_uniform(rng: np.random.Generator, low: Number, high: Number) -> float:
+    """Uniform in the logarithm between ``low`` and ``high``, both above 0."""
+    return float(low * (high / low) ** rng.random())
+
+
+def chance(rng: np.random.Generator, probability: Number) -> bool:
+    """True with this probability."""
+    return rng.random() < probability
+
+
+def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
+    """One of the options, all alike."""
+    return options[int(rng.random() * len(options))]
+
+
+def whole(rng: np.random.Generator, low: Number, high: Number) -> int:
+    """A whole number from ``low`` to ``high``, both included, uniform in the logarithm."""
+    return int(log_uniform(rng, low, high + 1))
+
+
+def normal(rng: np.random.Generator, size: int) -> Float32[np.ndarray, " T"]:
+    """Standard normal numbers."""
+    return rng.standard_normal(size, dtype=np.float32)
+
+
+def rare(rng: np.random.Generator, length: int, rate: Number) -> Bool[np.ndarray, " T"]:
+    """True at random steps, each with probability ``rate``."""
+    return rng.random(length, dtype=np.float32) < rate
+
+
+def steps(length: int) -> Float32[np.ndarray, " T"]:
+    """Return 0, 1, 2, ... as float32."""
+    return np.arange(length, dtype=np.float32)
+
+
+def standardised(signal: np.ndarray) -> Float32[np.ndarray, " T"]:
+    """Mean zero and standard deviation one; a constant becomes zero."""
+    centred = np.asarray(signal, np.float32) - np.float32(signal.mean(dtype=np.float64))
+    spread = float(np.square(centred).mean()) ** 0.5
+    return centred / np.float32(spread) if spread > 0 else centred
+
+
+def unit_range(signal: np.ndarray) -> Float32[np.ndarray, " T"]:
+    """From 0 to 1; a constant becomes zero."""
+    low, high = float(signal.min()), float(signal.max())
+    scaled = np.asarray(signal, np.float32) - np.float32(low)
+    return scaled / np.float32(high - low) if high > low else scaled

@@ -1,0 +1,138 @@
+"""Random processes that the families build on: white, coloured and wandering noise, point events.
+
+Stationary processes are made in the frequency domain, complex white noise times the root of the
+power spectrum, then one inverse transform (Timmer and Koenig 1995, Astron. Astrophys. 300, 707).
+
+Shape: T time steps.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.fft
+from jaxtyping import Float32
+
+from toto_core.data.synthetic.draws import (
+    Number,
+    chance,
+    log_uniform,
+    normal,
+    standardised,
+    uniform,
+)
+
+
+def white(rng: np.random.Generator, length: int) -> Float32[np.ndarray, " T"]:
+    """White noise of scale one: normal or heavy-tailed, of constant or wandering size."""
+    noise = normal(rng, length)
+    kind = rng.random()
+    if kind < 0.25:
+        # Normal with log-normal size: heavy tails (Clark 1973).
+        noise *= np.exp(np.float32(uniform(rng, 0.3, 0.9)) * normal(rng, length))
+    elif kind < 0.4:
+        noise *= np.exp(np.float32(0.5) * curve(rng, length))
+    return noise
+
+
+def curve(rng: np.random.Generator, length: int) -> Float32[np.ndarray, " T"]:
+    """Piecewise linear through a few normal knots."""
+    knots = normal(rng, int(rng.integers(2, 10)))
+    return through(knots, length)
+
+
+def through(knots: np.ndarray, length: int) -> Float32[np.ndarray, " T"]:
+    """Lines through equally spaced knots, the first at the start and the last at the end."""
+    places = np.linspace(0, length - 1, len(knots))
+    return np.interp(np.arange(length), places, knots).astype(np.float32)
+
+
+def shaped(
+    rng: np.random.Generator, amplitudes: np.ndarray, length: int
+) -> Float32[np.ndarray, " T"]:
+    """Return a stationary normal process of standard deviation one.
+
+    Args:
+        amplitudes: roots of the power at the frequencies 0, 1/n, 2/n, ... of a transform of
+            n = ``2 * (len(amplitudes) - 1)`` steps, n at least ``length``.
+    """
+    spectrum = normal(rng, 2 * len(amplitudes)).view(np.complex64)
+    spectrum *= np.asarray(amplitudes, np.float32)
+    spectrum[0] = 0
+    return standardised(np.asarray(scipy.fft.irfft(spectrum))[:length])
+
+
+def frequencies(length: int, *, memory: Number) -> Float32[np.ndarray, " F"]:
+    """Frequencies, in cycles a step, of a transform for ``length`` steps.
+
+    A transform makes the end run into the start. So it is twice as long where what happens is felt
+    for more than a small part of the length: ``memory``, in steps.
+    """
+    least = length if memory < length / 32 else 2 * length
+    size = 2 * int(scipy.fft.next_fast_len(-(-least // 2), real=True) or least)
+    return np.arange(size // 2 + 1, dtype=np.float32) / np.float32(size)
+
+
+def autoregression(
+    rng: np.random.Generator,
+    length: int,
+    poles: Sequence[complex | float],
+    zeros: Sequence[complex | float] = (),
+) -> Float32[np.ndarray, " T"]:
+    """Return an ARMA process of standard deviation one.
+
+    Args:
+        poles: of the autoregression, inside the unit circle, complex ones in pairs.
+        zeros: of the moving average.
+    """
+    memory = max(1 / (1 - abs(pole)) for pole in poles) if poles else 1.0
+    turn = np.exp(np.complex64(-2j * np.pi) * frequencies(length, memory=memory))
+    gain = np.ones(len(turn), np.float32)
+    for zero in zeros:
+        gain *= np.abs(1 - np.complex64(zero) * turn)
+    for pole in poles:
+        gain /= np.abs(1 - np.complex64(pole) * turn)
+    return shaped(rng, gain, length)
+
+
+def wander(rng: np.random.Generator, length: int, memory: Number) -> Float32[np.ndarray, " T"]:
+    """Return first-order autoregressive noise that forgets within ``memory`` steps, at least 1."""
+    return autoregression(rng, length, [np.exp(-1 / memory)])
+
+
+def power_law(rng: np.random.Generator, length: int, exponent: Number) -> Float32[np.ndarray, " T"]:
+    """Noise whose power falls with frequency ** -``exponent``: long memory from 0 to 2."""
+    over = frequencies(length, memory=length)
+    gain = np.zeros(len(over), np.float32)
+    gain[1:] = over[1:] ** np.float32(-exponent / 2)
+    return shaped(rng, gain, length)
+
+
+def leaky_sum(inputs: np.ndarray, decay: Number | np.ndarray) -> np.ndarray:
+    """Return x with x[t] = decay[t] x[t - 1] + inputs[t], x[-1] = 0.
+
+    Doubling (Hillis and Steele 1986): after k rounds each x holds its last 2 ** k inputs.
+    """
+    total, shift = np.array(inputs), 1
+    factor = np.array(decay, total.dtype)
+    while shift < len(total):
+        total[shift:] += (
+            factor[..., shift:] * total[:-shift] if factor.ndim else (factor * total[:-shift])
+        )
+        if factor.ndim:
+            factor[shift:] *= factor[:-shift].copy()
+        else:
+            factor = factor * factor
+            if abs(factor) < 1e-8:
+                break
+        shift *= 2
+    return total
+
+
+def poles(rng: np.random.Generator) -> list[complex]:
+    """Poles of a stationary autoregression: one or two real ones, or a real one and a pair."""
+    real = [1 - log_uniform(rng, 0.003, 1.0) for _ in range(1 + chance(rng, 0.5))]
+    if chance(rng, 0.6):
+        return [complex(pole) for pole in real]
+    radius, angle = 1 - log_uniform(rng, 0.003, 0.3), 2 * np.pi / log_uniform(rng, 3, 200)
+    pole = complex(radius * np.exp(1j * angle))
+    return [complex(real[0]), pole, pole.conjugate()]

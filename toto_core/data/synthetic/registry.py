@@ -1,0 +1,25 @@
+"""The table of families: the names that ``augment.families`` gives a weight to."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float32
+
+from toto_core.data.synthetic.counts import intermittent
+from toto_core.data.synthetic.processes import autoregressive, random_walk
+from toto_core.data.synthetic.seasonal import trend_season
+from toto_core.data.synthetic.shapes import shifts_spikes
+
+Family = Callable[[np.random.Generator, int], Float32[np.ndarray, "V T"]]
+SHORTEST: Final = 64  # steps; a family is never asked for fewer
+FAMILIES: Final[Mapping[str, Family]] = {
+    function.__name__: function
+    for function in (
+        trend_season,
+        autoregressive,
+        random_walk,
+        shifts_spikes,
+        intermittent,
+    )
+}
