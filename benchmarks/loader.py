@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from toto_core.config import load_params
-from toto_core.data.corpus import TARGET, Corpus, Entry, write_corpus
+from toto_core.data.corpus import TARGET, Corpus, Entry, Mixture, write_corpus
 from toto_core.data.windows import TrainingWindows
 from toto_core.training.settings import TrainSettings
 from toto_core.training.step import training_micro_batch
@@ -90,8 +90,7 @@ def noise_windows(folder: Path, settings: TrainSettings, context: int) -> Traini
         entries,
         cutoffs=["train"],
         num_validation_origins=0,
-        synthetic_share=0.0,
-        size_exponent=0.5,
+        mixture=Mixture(synthetic_share=0.0),
     )
     return TrainingWindows(
         Corpus.open(folder),
@@ -100,8 +99,7 @@ def noise_windows(folder: Path, settings: TrainSettings, context: int) -> Traini
         batch_size=settings.batch_size,
         num_variates=settings.num_variates,
         seed=0,
-        noise_std=settings.noise_std,
-        time_mask_probability=settings.time_mask_probability,
+        augment=settings.augment,
     )
 
 

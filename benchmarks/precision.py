@@ -16,7 +16,7 @@ import torch
 from loader import PATCH_SIZE, settings_of
 
 from toto_core.config import load_params
-from toto_core.data.corpus import TARGET, Corpus, Entry, write_corpus
+from toto_core.data.corpus import TARGET, Corpus, Entry, Mixture, write_corpus
 from toto_core.data.synthetic import generate
 from toto_core.data.windows import TrainingWindows
 from toto_core.model import SIZES, Toto2, for_context
@@ -82,8 +82,7 @@ def write_series(folder: Path) -> None:
         entries,
         cutoffs=["train"],
         num_validation_origins=0,
-        synthetic_share=0.0,
-        size_exponent=0.5,
+        mixture=Mixture(synthetic_share=0.0),
     )
 
 
@@ -99,8 +98,7 @@ def run(name: str, folder: Path, arguments: argparse.Namespace) -> tuple[float, 
         batch_size=rows,
         num_variates=num_variates,
         seed=0,
-        noise_std=settings.noise_std,
-        time_mask_probability=settings.time_mask_probability,
+        augment=settings.augment,
     )
     losses: list[float] = []
     state = train(

@@ -4,8 +4,7 @@ Held-out items are not written, and of the others nothing behind the last fold's
 nothing may train on is not in the corpus at all.
 """
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,39 +12,52 @@ import numpy as np
 from flows import paths
 from flows.stage import Summary, run_stage
 from toto_core.config import AugmentParams, Params
-from toto_core.data.corpus import TARGET, Entry, write_corpus
+from toto_core.data.corpus import (
+    TARGET,
+    TRAIN,
+    Corpus,
+    Entry,
+    Mixture,
+    Part,
+    realised,
+    source_weights,
+    write_corpus,
+)
 from toto_core.data.splits import Splits, points_before, validation_positions
 from toto_core.data.synthetic import generate
-from toto_core.data.tables import ROLES, Item, read_items
+from toto_core.data.tables import ROLES, Item, read_items, read_items_table
 from toto_core.errors import ConfigError
 from toto_core.files import write_json
 
 SYNTHETIC = "synthetic"
+MOST_LISTED = 20  # sources, frequencies or families, by their share
+
+_MOST_SAID = 3  # of them in the line of the stage
 
 
 def run(params: Params, root: Path) -> Summary:
     """Pack the series that may be trained on, and the synthetic part, into ``root``/data/corpus."""
     _check(params.augment)
+    mixture = _mixture(params.augment, root)
     splits = Splits.load(root / paths.SPLITS)
-    families: Counter[str] = Counter()
 
     def entries() -> Iterator[Entry]:
         yield from _real(read_items(root / paths.VALID), splits)
         if params.augment.synthetic_share > 0:
-            yield from _synthetic(params, splits, families)
+            yield from _synthetic(params, splits)
 
     counts = write_corpus(
         root / paths.CORPUS,
         entries(),
         cutoffs=tuple(splits.cutoffs_us),
         num_validation_origins=len(splits.validation_origins),
-        synthetic_share=params.augment.synthetic_share,
-        size_exponent=params.augment.size_exponent,
+        mixture=mixture,
     )
+    drawn = _drawn(Corpus.open(root / paths.CORPUS))
     metrics = {
         **counts,
         "synthetic_share": params.augment.synthetic_share,
-        **{f"synthetic_{name}": number for name, number in sorted(families.items())},
+        "mixture": {name: _listed(parts) for name, parts in drawn.items()},
     }
     write_json(root / paths.METRICS / "augment.json", metrics)
     return Summary(
@@ -53,9 +65,8 @@ def run(params: Params, root: Path) -> Summary:
             f"{counts['real_items']} real items with {counts['real_points_before_validation']} "
             f"points before T0, {counts['synthetic_items']} synthetic series with "
             f"{counts['synthetic_points']} points for a share of "
-            f"{params.augment.synthetic_share:g}"
+            f"{params.augment.synthetic_share:g}; draws: {_sentence(drawn['sources'])}"
         ),
-        metrics=metrics,
     )
 
 
@@ -75,6 +86,53 @@ def _check(params: AugmentParams) -> None:
             )
     if faults:
         raise ConfigError("\n".join(faults))
+
+
+def _mixture(params: AugmentParams, root: Path) -> Mixture:
+    asked = params.mixture
+    known = read_items_table(root / paths.VALID)["source"].unique().to_list()
+    return Mixture(
+        synthetic_share=params.synthetic_share,
+        size_exponent=asked.size_exponent,
+        temperature=asked.temperature,
+        frequency_balance=asked.frequency_balance,
+        sources=source_weights(asked.sources, known),
+    )
+
+
+def _drawn(corpus: Corpus) -> dict[str, list[Part]]:
+    """Sum up what is drawn how often: by source, and by frequency or family where they matter."""
+    points = corpus.num_variates * corpus.limits_at(TRAIN)
+    real, made = ~corpus.is_synthetic, corpus.is_synthetic
+    return {
+        name: realised(labels, members=members, points=points, weight=corpus.weight)
+        for name, labels, members in (
+            ("sources", corpus.sources, real | made),
+            ("frequencies", corpus.freqs, real),
+            ("families", corpus.groups, made),
+        )
+    }
+
+
+def _listed(parts: Sequence[Part]) -> dict[str, dict[str, float]]:
+    """List the first of ``parts`` by name, and the sum of the others."""
+    shown, others = parts[:MOST_LISTED], parts[MOST_LISTED:]
+    if others:
+        items, points = sum(part.items for part in others), sum(part.points for part in others)
+        share = sum(part.share for part in others)
+        shown = [*shown, Part(f"{len(others)} others", items, points, share)]
+    return {
+        part.name: {"items": part.items, "points": part.points, "share": round(part.share, 6)}
+        for part in shown
+    }
+
+
+def _sentence(parts: Sequence[Part]) -> str:
+    said = [f"{part.share:.0%} {part.name}" for part in parts[:_MOST_SAID]]
+    others = parts[_MOST_SAID:]
+    if others:
+        said.append(f"{sum(part.share for part in others):.0%} {len(others)} others")
+    return ", ".join(said)
 
 
 def _real(items: Iterator[Item], splits: Splits) -> Iterator[Entry]:
@@ -97,7 +155,7 @@ def _real(items: Iterator[Item], splits: Splits) -> Iterator[Entry]:
         )
 
 
-def _synthetic(params: Params, splits: Splits, families: Counter[str]) -> Iterator[Entry]:
+def _synthetic(params: Params, splits: Splits) -> Iterator[Entry]:
     length = params.augment.synthetic_length
     series = generate(
         params.seed,
@@ -106,7 +164,6 @@ def _synthetic(params: Params, splits: Splits, families: Counter[str]) -> Iterat
         weights=params.augment.families.model_dump(),
     )
     for index, (family, values) in enumerate(series):
-        families[family] += 1
         yield Entry(
             item_id=f"{SYNTHETIC}/{index}",
             group=family,

@@ -17,12 +17,7 @@ from flows.base_model import BaseModel, find_base
 from flows.launch import Log, launch
 from flows.progress import Track, shown
 from toto_core.config import ModelParams, Params
-from toto_core.data.corpus import (
-    ARRAYS_FILE,
-    NAMES_FILE,
-    VALUES_FILE,
-    Corpus,
-)
+from toto_core.data.corpus import ARRAYS_FILE, NAMES_FILE, Corpus
 from toto_core.data.splits import Splits
 from toto_core.data.windows import Batch, TrainingWindows, validation_batches
 from toto_core.errors import ConfigError, TrainingError
@@ -37,7 +32,10 @@ from toto_core.training.state import TrainState
 from toto_core.training.supervision import supervised
 
 # Below toto_core/, with this file: the code that decides the weights.
-_CODE = ("data/augment.py", "data/corpus.py", "data/windows.py", "model", "optim", "training")
+_CODE = (
+    *(f"data/{part}" for part in ("augmentation", "corpus", "drawing.py", "reading.py")),
+    *("data/windows.py", "model", "optim", "training"),
+)
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,8 @@ class Fit:
         model: on its device, with the final weights.
         state: the run at its end.
         store: the run's scratch; remove it once the results are written.
-        data_hashes: SHA-256 of each file that was trained on, by name.
+        data_hashes: SHA-256 of the splits and of the corpus's index, which holds those of its
+            shards, by name.
         base: what it was fine-tuned from, if it was.
         num_learning: parameters that learned.
     """
@@ -183,8 +182,7 @@ def prepare(job: Job, base: BaseModel | None) -> Prepared:
         corpus,
         cutoff=job.cutoff,
         seed=params.seed,
-        noise_std=settings.noise_std,
-        time_mask_probability=settings.time_mask_probability,
+        augment=settings.augment,
         **shape,
     )
     validation = (
@@ -205,14 +203,22 @@ def prepare(job: Job, base: BaseModel | None) -> Prepared:
 
 
 def store_of(job: Job, base: BaseModel | None, data_hashes: Mapping[str, str]) -> CheckpointStore:
-    """Find the scratch of a run: its name is the hash of all that decides the result."""
+    """Find the scratch of a run: its name is the hash of all that decides the result.
+
+    A run that begins reads the whole corpus once and compares the checksums; one that goes on
+    does not.
+
+    Raises:
+        DataError: naming each shard of the corpus that is damaged.
+    """
     decisive = job.params.model_dump(mode="json", include={"seed", "model", "train"})
     decisive |= {"name": job.name, "cutoff": job.cutoff, "max_steps": job.max_steps}
     decisive |= {"data": dict(data_hashes), "code": hash_code(), "base": base and base.facts}
-    return CheckpointStore(
-        job.root / paths.RUNS / run_key(decisive),
-        interval_s=job.params.train.checkpoint_interval_s,
-    )
+    directory = job.root / paths.RUNS / run_key(decisive)
+    if not directory.exists():
+        Corpus.open(job.root / paths.CORPUS, verify=True)
+        directory.mkdir(parents=True)
+    return CheckpointStore(directory, interval_s=job.params.train.checkpoint_interval_s)
 
 
 def start_model(
@@ -246,8 +252,8 @@ def model_config(params: ModelParams) -> ModelConfig:
 
 
 def hash_data(root: Path) -> dict[str, str]:
-    """SHA-256 of each file of the corpus and of the splits, by name."""
-    files = [root / paths.CORPUS / name for name in (NAMES_FILE, ARRAYS_FILE, VALUES_FILE)]
+    """SHA-256 of the splits and of the corpus's index, which holds those of its shards, by name."""
+    files = [root / paths.CORPUS / name for name in (NAMES_FILE, ARRAYS_FILE)]
     return {path.name: file_hash(path) for path in [*files, root / paths.SPLITS]}
 
 

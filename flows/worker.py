@@ -44,7 +44,7 @@ def work(job: Job) -> None:
             "many, or change params.yaml"
         )
     base = base_of(job)
-    # Process 0 reads all data to name it by its hash; one is enough.
+    # Process 0 names the data by its hash and checks it; one is enough.
     own = store_of(job, base, hash_data(job.root)).directory if rank() == 0 else Path()
     store = CheckpointStore(told(own), interval_s=job.params.train.checkpoint_interval_s)
     prepared = prepare(job, base)

@@ -80,10 +80,62 @@ class DemoParams(Section):
     freq: str
 
 
+class PrometheusParams(Section):
+    """Range queries to a Prometheus server; one variate for each query."""
+
+    url: str
+    queries: Annotated[Mapping[str, str], Field(min_length=1)]
+    start: AwareDatetime
+    end: AwareDatetime
+    step: str
+    item_labels: tuple[str, ...] = ()
+    timeout_s: PositiveFloat = 60.0
+
+    @model_validator(mode="after")
+    def _url_is_plain(self) -> "PrometheusParams":
+        # Checked here, not at the field, so that no message shows what may be a password.
+        if not re.fullmatch(r"https?://[^/@\s]+(/[^@\s]*)?", self.url):
+            raise ValueError(
+                "url is not plain, http:// or https:// without user and password is needed; "
+                "give those in TOTO_PROMETHEUS_AUTHORIZATION"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _starts_first(self) -> "PrometheusParams":
+        if self.start >= self.end:
+            raise ValueError(
+                f"start = {self.start.isoformat()}, before end = {self.end.isoformat()}; swap them"
+            )
+        return self
+
+
+class SqlParams(Section):
+    """A query to a data base."""
+
+    uri: str | None = None
+    uri_env: str | None = None
+    query: str
+
+    @model_validator(mode="after")
+    def _one_uri_without_password(self) -> "SqlParams":
+        if (self.uri is None) == (self.uri_env is None):
+            raise ValueError(
+                "uri and uri_env = both or none, one of them is needed; uri_env names a variable "
+                "of the environment"
+            )
+        if self.uri is not None and "@" in self.uri:
+            raise ValueError(
+                "uri names a user, a URI without user and password is allowed in this file; "
+                "put it into a variable of the environment and name that in uri_env"
+            )
+        return self
+
+
 class IngestParams(Section):
     """Where the series come from and what their columns are."""
 
-    source: Literal["demo", "files"]
+    source: Literal["demo", "files", "prometheus", "sql"]
     paths: tuple[str, ...]
     layout: Literal["auto", "long", "wide", "per_file", "gluonts"]
     item_id: str | None
@@ -94,12 +146,29 @@ class IngestParams(Section):
     freq: str | None
     timezone: str
     group_pattern: str | None
+    prometheus: PrometheusParams | None
+    sql: SqlParams | None
     demo: DemoParams
 
     @model_validator(mode="after")
-    def _files_need_paths(self) -> "IngestParams":
+    def _source_is_described(self) -> "IngestParams":
         if self.source == "files" and not self.paths:
             raise ValueError("paths = [], at least one path where source is files; name your files")
+        for name in ("prometheus", "sql"):
+            if self.source == name and getattr(self, name) is None:
+                raise ValueError(f"{name} = null, its settings where source is {name}; give them")
+        return self
+
+    @model_validator(mode="after")
+    def _covariates_are_queries(self) -> "IngestParams":
+        queries = self.prometheus.queries if self.prometheus else {}
+        for key in ("past_covariates", "known_covariates"):
+            for name in getattr(self, key) if self.source == "prometheus" else ():
+                if name not in queries:
+                    raise ValueError(
+                        f"{key} = {name!r}, one of {', '.join(queries)} as in prometheus.queries; "
+                        "mend the name"
+                    )
         return self
 
 
@@ -119,10 +188,25 @@ class ValidateParams(Section):
     min_length: PositiveInt
     max_missing_share: Share
     max_irregular_share: Share
+    max_items: PositiveInt | None
+    max_variates: PositiveInt | None
     bounds: Mapping[str, Range]
+    max_repeats: Mapping[str, PositiveInt]
+    max_spike: Mapping[str, PositiveFloat]
+    counters: tuple[str, ...]
     ohlc: OhlcColumns | None
+    splits: Literal["adjust", "quarantine"] | None
     drop_last: NonNegativeInt
     max_quarantined: Share
+
+    @model_validator(mode="after")
+    def _splits_need_bars(self) -> "ValidateParams":
+        if self.splits and (self.ohlc is None or self.ohlc.volume is None):
+            raise ValueError(
+                f"splits = {self.splits}, null is allowed without ohlc and its volume, by which "
+                "a split differs from a crash; name the columns"
+            )
+        return self
 
 
 class SplitParams(Section):
@@ -155,6 +239,15 @@ class FamilyWeights(Section):
     intermittent: NonNegativeFloat
 
 
+class MixtureParams(Section):
+    """How often the items of the corpus are drawn."""
+
+    size_exponent: Share
+    temperature: PositiveFloat
+    frequency_balance: Share
+    sources: Mapping[str, NonNegativeFloat]
+
+
 class AugmentParams(Section):
     """The training corpus: real and synthetic series and their mixture."""
 
@@ -162,7 +255,7 @@ class AugmentParams(Section):
     num_synthetic: NonNegativeInt
     synthetic_length: PositiveInt
     families: FamilyWeights
-    size_exponent: Share
+    mixture: MixtureParams
 
 
 class ModelParams(Section):
@@ -194,6 +287,14 @@ class NorMuonParams(Section):
     weight_decay: NonNegativeFloat
 
 
+class WindowAugmentParams(Section):
+    """What is changed on the fly while a batch is drawn."""
+
+    noise: Share
+    noise_std: NonNegativeFloat
+    time_mask: Share
+
+
 class TrainParams(Section):
     """Optimisation, masking, on-the-fly augmentation, validation, checkpoints and machinery."""
 
@@ -222,8 +323,7 @@ class TrainParams(Section):
     ema_decay: OpenShare
     max_span: PositiveInt
     max_mask_rate: Share
-    noise_std: NonNegativeFloat
-    time_mask_probability: Share
+    augment: WindowAugmentParams
     validate_every: PositiveInt
     validation_windows: PositiveInt
     patience: PositiveInt

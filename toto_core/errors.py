@@ -31,6 +31,10 @@ class DataError(TotoError):
     exit_code = EXIT_DATA_REJECTED
 
 
+class StorageError(TotoError):
+    """There is no room for what a stage writes."""
+
+
 class CheckpointError(TotoError):
     """A model directory or a training checkpoint is missing, torn or of another shape."""
 

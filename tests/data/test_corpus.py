@@ -6,6 +6,7 @@ import weakref
 
 import numpy as np
 import pytest
+from corpus_entries import CUTOFFS, entries, entry, written
 
 from toto_core.data import tables
 from toto_core.data.corpus import (
@@ -14,49 +15,14 @@ from toto_core.data.corpus import (
     NAMES_FILE,
     PAST_COVARIATE,
     TARGET,
-    VALUES_FILE,
     Corpus,
-    Entry,
+    Mixture,
     fold_cutoff,
-    write_corpus,
+    shard_name,
 )
 from toto_core.errors import DataError
 
-CUTOFFS = ("train", "validation", "fold-0")
-
-
-def entry(name, values, limits, *, roles=None, is_synthetic=False):
-    values = np.asarray(values, np.float32)
-    return Entry(
-        item_id=name,
-        group=f"group of {name}",
-        freq="1h",
-        source="test",
-        values=values,
-        roles=np.asarray(roles or [TARGET] * len(values), np.int8),
-        limits=np.asarray(limits, np.int64),
-        validation_positions=np.asarray([len(name), -1], np.int64),
-        is_synthetic=is_synthetic,
-    )
-
-
-def entries():
-    values = np.arange(12, dtype=np.float32).reshape(3, 4)
-    values[1, 2] = np.nan
-    yield entry("ab", values, [2, 3, 4], roles=[TARGET, PAST_COVARIATE, KNOWN_COVARIATE])
-    yield entry("c", [[5, 6, 7, 8, 9, 10, 11, 12, 13]], [9, 9, 9])
-    yield entry("made", [[1, 2]], [2, 2, 2], is_synthetic=True)
-
-
-def written(directory, parts=None, **changes):
-    settings = {"synthetic_share": 0.25, "size_exponent": 0.5} | changes
-    return write_corpus(
-        directory,
-        entries() if parts is None else parts,
-        cutoffs=CUTOFFS,
-        num_validation_origins=2,
-        **settings,
-    )
+FILES = (shard_name(0), ARRAYS_FILE, NAMES_FILE)
 
 
 def test_corpus_gives_back_what_was_written(tmp_path):
@@ -69,7 +35,7 @@ def test_corpus_gives_back_what_was_written(tmp_path):
         assert corpus.item_id(n) == one.item_id
         assert corpus.validation_positions[n].tolist() == one.validation_positions.tolist()
     assert corpus.num_items == 3
-    assert corpus.groups == ("group of ab", "group of c", "group of made")
+    assert corpus.groups[:] == ("group of ab", "group of c", "group of made")
     assert corpus.is_synthetic.tolist() == [False, False, True]
     assert counts == {
         "real_items": 2,
@@ -84,7 +50,7 @@ def test_corpus_gives_back_what_was_written(tmp_path):
 def test_blocks_are_views_of_the_mapped_file(tmp_path):
     written(tmp_path / "corpus")
     corpus = Corpus.open(tmp_path / "corpus")
-    assert np.shares_memory(corpus.block(1), corpus.values)
+    assert np.shares_memory(corpus.block(1), corpus.shards[0])
     with pytest.raises(ValueError, match="read-only"):
         corpus.block(1)[0, 0] = 0
 
@@ -94,14 +60,15 @@ def test_blocks_are_views_of_the_mapped_file(tmp_path):
     [(0.0, (0.375, 0.375)), (1.0, (0.75 * 2 / 11, 0.75 * 9 / 11))],
 )
 def test_weights_follow_the_history_before_the_first_cutoff(tmp_path, exponent, expected):
-    written(tmp_path / "corpus", size_exponent=exponent)
+    written(tmp_path / "corpus", mixture=Mixture(synthetic_share=0.25, size_exponent=exponent))
     weight = Corpus.open(tmp_path / "corpus").weight
     np.testing.assert_allclose(weight, [*expected, 0.25])
 
 
 def test_item_without_history_weighs_nothing_at_any_exponent(tmp_path):
     late = entry("late", [[1, 2, 3]], [0, 2, 3])
-    written(tmp_path / "corpus", [late, *entries()], size_exponent=0.0)
+    mixture = Mixture(synthetic_share=0.25, size_exponent=0.0)
+    written(tmp_path / "corpus", [late, *entries()], mixture=mixture)
     assert Corpus.open(tmp_path / "corpus").weight[0] == 0
 
 
@@ -118,8 +85,8 @@ def test_missing_part_of_the_mixture_is_refused_and_leaves_the_old_corpus(tmp_pa
     with pytest.raises(DataError) as caught:
         written(directory, list(entries())[:2])
     assert str(caught.value) == (
-        "corpus: synthetic items with a time step before the cut-off train = 0 of 0, at least 1 is "
-        "needed for their share 0.25 of the mixture; give more history or change "
+        "corpus: synthetic items with a weight and a time step before the cut-off train = 0 of 0, "
+        "at least 1 is needed for their share 0.25 of the mixture; give more history or change "
         "augment.synthetic_share"
     )
     assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
@@ -137,18 +104,18 @@ def test_memory_holds_one_entry_at_a_time(tmp_path):
             del one
             assert sum(reference() is not None for reference in alive) <= 1
 
-    written(tmp_path / "corpus", one_at_a_time(), synthetic_share=0.0)
+    written(tmp_path / "corpus", one_at_a_time(), mixture=Mixture(synthetic_share=0.0))
     assert len(alive) == 5
 
 
 def test_same_entries_give_the_same_bytes(tmp_path):
     for name in ("a", "b"):
         written(tmp_path / name)
-    for file in (VALUES_FILE, ARRAYS_FILE, NAMES_FILE):
+    for file in FILES:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
-@pytest.mark.parametrize("name", [VALUES_FILE, ARRAYS_FILE, NAMES_FILE])
+@pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("damage", ["gone", "empty", "cut"])
 def test_torn_corpus_is_refused(tmp_path, name, damage):
     written(tmp_path / "corpus")
@@ -158,14 +125,6 @@ def test_torn_corpus_is_refused(tmp_path, name, damage):
     else:
         file.write_bytes(b"" if damage == "empty" else file.read_bytes()[:-4])
     with pytest.raises(DataError, match=r"corpus.*run dvc repro augment"):
-        Corpus.open(tmp_path / "corpus")
-
-
-def test_short_values_say_how_many_there_should_be(tmp_path):
-    written(tmp_path / "corpus")
-    file = tmp_path / "corpus" / VALUES_FILE
-    file.write_bytes(file.read_bytes()[:-4])
-    with pytest.raises(DataError, match=r"values\.f32: 22 values, 23 by the index"):
         Corpus.open(tmp_path / "corpus")
 
 

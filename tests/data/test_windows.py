@@ -5,12 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from toto_core.data.augmentation import AugmentSettings
 from toto_core.data.corpus import (
     KNOWN_COVARIATE,
     PAST_COVARIATE,
     TARGET,
     Corpus,
     Entry,
+    Mixture,
     write_corpus,
 )
 from toto_core.data.windows import UNUSED, TrainingWindows, validation_batches
@@ -42,8 +44,7 @@ def corpus_of(directory, *entries, synthetic_share=0.0, size_exponent=0.5):
         entries,
         cutoffs=CUTOFFS,
         num_validation_origins=2,
-        synthetic_share=synthetic_share,
-        size_exponent=size_exponent,
+        mixture=Mixture(synthetic_share=synthetic_share, size_exponent=size_exponent),
     )
     return Corpus.open(directory)
 
@@ -56,8 +57,7 @@ def windows(corpus, *, cutoff="train", length=64, rows=8, slots=4, seed=0, noise
         batch_size=rows,
         num_variates=slots,
         seed=seed,
-        noise_std=noise,
-        time_mask_probability=mask,
+        augment=AugmentSettings(noise=1.0, noise_std=noise, time_mask=mask),
     )
 
 

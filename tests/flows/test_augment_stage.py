@@ -9,6 +9,7 @@ import yaml
 
 from flows import augment, paths, split
 from toto_core.config import Params
+from toto_core.data.augmentation import AugmentSettings
 from toto_core.data.corpus import Corpus, fold_cutoff
 from toto_core.data.splits import Splits, to_us
 from toto_core.data.synthetic import FAMILIES
@@ -83,7 +84,7 @@ def test_corpus_holds_the_seen_items_up_to_the_last_cutoff(tmp_path):
     metrics = json.loads((tmp_path / paths.METRICS / "augment.json").read_text())
     assert metrics["real_items"] == num_real
     assert metrics["synthetic_points"] == 1200
-    assert sum(metrics.get(f"synthetic_{name}", 0) for name in FAMILIES) == 12
+    assert sum(part["items"] for part in metrics["mixture"]["families"].values()) == 12
     assert f"{num_real} real items" in summary.text
 
 
@@ -103,8 +104,7 @@ def test_nothing_of_the_test_period_reaches_training_or_validation(tmp_path):
             batch_size=8,
             num_variates=4,
             seed=0,
-            noise_std=0.0125,
-            time_mask_probability=0.5,
+            augment=AugmentSettings(noise=1.0, noise_std=0.0125, time_mask=0.5),
         )
         assert max(windows.batch(step).target.max() for step in range(30)) < 2
         if name == "validation":
@@ -181,7 +181,7 @@ def test_same_inputs_give_the_same_bytes_and_another_seed_others(tmp_path):
     assert contents[0] == contents[1]
     other = params_with().model_copy(update={"seed": 1})
     augment.run(other, tmp_path / "a")
-    assert (tmp_path / "a" / paths.CORPUS / "values.f32").read_bytes() not in contents[0]
+    assert (tmp_path / "a" / paths.CORPUS / "part-00000.f32").read_bytes() not in contents[0]
 
 
 def test_synthetic_share_without_series_is_a_usage_error(tmp_path):

@@ -94,7 +94,8 @@ def test_run_facts_name_data_and_the_time_training_ended(trained):
     facts = read(root / "models/candidate/run.json")
     splits = read(root / "data/splits.json")
     assert facts["splits_sha256"] == file_hash(root / "data/splits.json")
-    assert facts["corpus_sha256"]["values.f32"] == file_hash(root / "data/corpus/values.f32")
+    for name in ("index.json", "index.npz"):
+        assert facts["corpus_sha256"][name] == file_hash(root / "data/corpus" / name)
     assert facts["prediction_length"] == splits["prediction_length"]
     assert facts["context_length"] == 96
     hour_before = np.datetime64(splits["validation_start"][:19]) - np.timedelta64(1, "h")
@@ -221,12 +222,23 @@ def test_infinite_loss_leaves_no_candidate(project):
     assert not (project / "models").exists()
 
 
-def test_data_hash_changes_with_every_file(project):
+@pytest.mark.parametrize("name", ["corpus/index.json", "corpus/index.npz", "splits.json"])
+def test_data_hash_changes_with_every_file(project, name):
     before = hash_data(project)
-    path = project / "data/corpus/values.f32"
+    path = project / "data" / name
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(bytes(content))
     after = hash_data(project)
-    assert {name for name in before if before[name] != after[name]} == {"values.f32"}
-    assert set(before) == {"index.json", "index.npz", "values.f32", "splits.json"}
+    assert {name for name in before if before[name] != after[name]} == {path.name}
+    assert set(before) == {"index.json", "index.npz", "splits.json"}
+
+
+def test_damaged_shard_is_named_before_a_run_begins(project):
+    path = project / "data/corpus/part-00000.f32"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(DataError, match=r"corpus/part-00000\.f32: sha256 = \w{12}\.\., .* damaged"):
+        train.run(small_params(), project)
+    assert not (project / "models").exists()
