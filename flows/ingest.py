@@ -11,7 +11,7 @@ from toto_core.config import IngestParams, Params
 from toto_core.data.demo import simulate_fleet
 from toto_core.data.frequency import Frequency, parse_freq
 from toto_core.data.shards import IngestReport, iso, write_series
-from toto_core.data.sources import ingest_files
+from toto_core.data.sources import ingest_source
 from toto_core.errors import ConfigError
 from toto_core.files import write_json, writing
 
@@ -26,7 +26,7 @@ def run(params: Params, root: Path) -> Summary:
         if params.ingest.source == "demo":
             report = _demo(params.ingest, params.seed, directory)
         else:
-            report = ingest_files(params.ingest, root, directory)
+            report = ingest_source(params.ingest, root, directory)
     write_json(root / paths.METRICS / "ingest.json", _metrics(report))
     return _summary(report)
 

@@ -87,7 +87,7 @@ def test_unknown_keys_are_refused_in_every_section(write: Write, section: str) -
     ("key", "value", "allowed"),
     [
         ("seed", -1, "input should be greater than or equal to 0"),
-        ("ingest.source", "file", "input should be 'demo' or 'files'"),
+        ("ingest.source", "file", "input should be 'demo', 'files', 'prometheus' or 'sql'"),
         (
             "ingest.layout",
             "tall",
@@ -96,6 +96,8 @@ def test_unknown_keys_are_refused_in_every_section(write: Write, section: str) -
         ("ingest.demo.num_services", 0, "input should be greater than 0"),
         ("validate.max_quarantined", 2, "input should be less than or equal to 1"),
         ("validate.min_length", 0, "input should be greater than 0"),
+        ("validate.max_items", 0, "input should be greater than 0"),
+        ("validate.max_variates", 0, "input should be greater than 0"),
         ("validate.drop_last", -1, "input should be greater than or equal to 0"),
         ("split.prediction_length", 0, "input should be greater than 0"),
         ("split.held_out_share", 1.0, "input should be less than 1"),
@@ -171,6 +173,67 @@ def test_files_need_paths(write: Write) -> None:
     )
 
 
+PROMETHEUS = {
+    "url": "http://localhost:9090",
+    "queries": {"cpu": "cpu"},
+    "start": "2025-01-01T00:00:00Z",
+    "end": "2025-02-01T00:00:00Z",
+    "step": "1min",
+}
+PLAIN_URL = (
+    "params.yaml: ingest.prometheus.url is not plain, http:// or https:// without user and "
+    "password is needed; give those in TOTO_PROMETHEUS_AUTHORIZATION"
+)
+NO_PASSWORD = (
+    "params.yaml: ingest.sql.uri names a user, a URI without user and password is allowed in this "
+    "file; put it into a variable of the environment and name that in uri_env"
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (
+            {"ingest.source": "prometheus"},
+            "params.yaml: ingest.prometheus = null, its settings where source is prometheus; "
+            "give them",
+        ),
+        (
+            {"ingest.source": "sql"},
+            "params.yaml: ingest.sql = null, its settings where source is sql; give them",
+        ),
+        ({"ingest.prometheus": PROMETHEUS | {"url": "http://me:secret@host"}}, PLAIN_URL),
+        ({"ingest.prometheus": PROMETHEUS | {"url": "localhost:9090"}}, PLAIN_URL),
+        (
+            {"ingest.prometheus": PROMETHEUS | {"end": "2025-01-01T00:00:00Z"}},
+            "params.yaml: ingest.prometheus.start = 2025-01-01T00:00:00+00:00, before end = "
+            "2025-01-01T00:00:00+00:00; swap them",
+        ),
+        (
+            {
+                "ingest.source": "prometheus",
+                "ingest.prometheus": PROMETHEUS,
+                "ingest.past_covariates": ["memory"],
+            },
+            "params.yaml: ingest.past_covariates = 'memory', one of cpu as in prometheus.queries; "
+            "mend the name",
+        ),
+        ({"ingest.sql": {"uri": "postgresql://me:secret@host/base", "query": "x"}}, NO_PASSWORD),
+        (
+            {"ingest.sql": {"uri": "sqlite:///x", "uri_env": "BASE", "query": "x"}},
+            "params.yaml: ingest.sql.uri and uri_env = both or none, one of them is needed; "
+            "uri_env names a variable of the environment",
+        ),
+    ],
+)
+def test_server_must_be_described_without_its_password(
+    write: Write, changes: dict[str, Any], expected: str
+) -> None:
+    found = message(write(changes))
+    assert found == expected
+    assert "secret" not in found
+
+
 def test_accumulation_is_shared_out_evenly(write: Write) -> None:
     assert message(write({"train.accumulation": 4, "train.processes": 3})) == (
         "params.yaml: train.accumulation = 4, a multiple of processes = 3 is allowed; raise "
@@ -201,6 +264,12 @@ def test_bare_date_is_refused_because_dvc_cannot_read_it(write: Write) -> None:
         pytest.param(
             "validate.bounds", {"x": [9, 1]}, ".x = [9, 1], the lower end first", id="bounds"
         ),
+        pytest.param(
+            "validate.max_repeats", {"x": 0}, ".x = 0, input should be greater than 0", id="repeats"
+        ),
+        pytest.param(
+            "validate.max_spike", {"x": 0}, ".x = 0, input should be greater than 0", id="spike"
+        ),
     ],
 )
 def test_value_that_makes_no_sense_is_refused(
@@ -208,6 +277,16 @@ def test_value_that_makes_no_sense_is_refused(
 ) -> None:
     separator = "" if told.startswith(".") else " "
     assert message(write({key: value})).startswith(f"params.yaml: {key}{separator}{told}")
+
+
+@pytest.mark.parametrize(
+    "ohlc", [None, {"open": "cpu", "high": "cpu", "low": "cpu", "close": "cpu"}]
+)
+def test_splits_without_the_volume_of_the_bars_are_refused(write: Write, ohlc: object) -> None:
+    assert message(write({"validate.splits": "adjust", "validate.ohlc": ohlc})) == (
+        "params.yaml: validate.splits = adjust, null is allowed without ohlc and its volume, by "
+        "which a split differs from a crash; name the columns"
+    )
 
 
 def test_key_that_stands_twice_is_refused(tmp_path: Path) -> None:

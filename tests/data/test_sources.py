@@ -13,7 +13,7 @@ import pytest
 
 from toto_core.config import DemoParams, IngestParams
 from toto_core.data import spool
-from toto_core.data.sources import ingest_files, numbers
+from toto_core.data.sources import ingest_source, numbers
 from toto_core.data.tables import ITEMS_SCHEMA, SERIES_SCHEMA
 from toto_core.errors import ConfigError, DataError
 
@@ -35,6 +35,8 @@ def params(*paths, **changes):
         "freq": None,
         "timezone": "UTC",
         "group_pattern": None,
+        "prometheus": None,
+        "sql": None,
         "demo": DemoParams(num_services=1, num_days=1, freq="1h"),
     }
     return IngestParams.model_validate(values | changes)
@@ -44,7 +46,7 @@ class Ingested:
     def __init__(self, root, *paths, **changes):
         self.directory = root / "series"
         self.directory.mkdir()
-        self.report = ingest_files(params(*paths, **changes), root, self.directory)
+        self.report = ingest_source(params(*paths, **changes), root, self.directory)
         self.shards = sorted(self.directory.glob("part-*.parquet"))
         self.rows = pl.concat(pl.read_parquet(path) for path in self.shards)
         self.items = pl.read_parquet(self.directory / "items.parquet")

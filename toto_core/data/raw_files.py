@@ -65,7 +65,7 @@ class RawFile:
     """A file whose beginning was looked at.
 
     Attributes:
-        path: where it is opened.
+        location: where it is opened: a path, or an address in an object store.
         name: relative to the project, or its last part if it lies outside.
         item: its name without folder and extensions.
         kind: how it is read.
@@ -73,12 +73,17 @@ class RawFile:
         schema: names and types of its columns; a CSV file's are all text.
     """
 
-    path: Path
+    location: str
     name: str
     item: str
     kind: Kind
     separator: str
     schema: Schema
+
+    @property
+    def path(self) -> Path:
+        """The path of a file that is not in an object store."""
+        return Path(self.location)
 
 
 def find_files(patterns: Sequence[str], root: Path) -> list[Path]:
@@ -183,7 +188,7 @@ def head(group: Sequence[RawFile], *, scratch: Path) -> pl.DataFrame:
 def num_rows(file: RawFile) -> int:
     """Rows of a file: exact where its format counts them, else estimated from its size."""
     if file.kind == "parquet":
-        return int(pl.scan_parquet(file.path, glob=False).select(pl.len()).collect().item())
+        return int(pl.scan_parquet(file.location, glob=False).select(pl.len()).collect().item())
     if file.kind == "ipc":
         return int(pl.scan_ipc(file.path, glob=False).select(pl.len()).collect().item())
     packed = 8 if file.path.suffix in _COMPRESSIONS else 1
@@ -195,7 +200,8 @@ def _scan(group: Sequence[RawFile], scratch: Path) -> pl.LazyFrame:
     first = group[0]
     paths = [file.path for file in group]
     if first.kind == "parquet":
-        return pl.scan_parquet(paths, glob=False, include_file_paths=PATH_COLUMN)
+        locations = [file.location for file in group]
+        return pl.scan_parquet(locations, glob=False, include_file_paths=PATH_COLUMN)
     if first.kind == "ipc":
         return pl.scan_ipc(paths, glob=False, include_file_paths=PATH_COLUMN)
     if first.kind == "jsonl":
@@ -243,7 +249,7 @@ def _look_at_one(path: Path, root: Path) -> RawFile:
         if kind == "ipc" and not _starts_with(path, b"ARROW1"):
             kind = "ipc_stream"
         schema = _typed_schema(path, name, kind)
-    return RawFile(path, name, item, kind, separator, schema)
+    return RawFile(str(path), name, item, kind, separator, schema)
 
 
 def _typed_schema(path: Path, name: str, kind: Kind) -> Schema:

@@ -1,4 +1,4 @@
-"""Series from files: every layout and format becomes rows of a spool, batch by batch."""
+"""Series from files and servers: every layout and format becomes rows of a spool, in batches."""
 
 import re
 import shutil
@@ -12,6 +12,7 @@ import polars as pl
 from jaxtyping import Int64, UInt32
 
 from toto_core.config import IngestParams
+from toto_core.data import prometheus, sql
 from toto_core.data.frequency import Frequency, parse_freq
 from toto_core.data.gluonts import stamps, variates_of_lists
 from toto_core.data.layouts import Columns, resolve
@@ -32,7 +33,7 @@ from toto_core.data.shards import (
     IngestReport,
 )
 from toto_core.data.spool import Spool
-from toto_core.data.tables import TARGET
+from toto_core.data.tables import KNOWN_COVARIATE, PAST_COVARIATE, TARGET
 from toto_core.data.timestamps import TimestampReader, check_timezone, detect_format
 from toto_core.errors import ConfigError, DataError
 
@@ -43,8 +44,8 @@ BATCH_SERIES: Final = 256
 _EMPTY_WORDS: Final = ("", "na", "n/a", "null", "none", "-")
 
 
-def ingest_files(params: IngestParams, root: Path, directory: Path) -> IngestReport:
-    """Read the files that ``params`` names and write them as a folder of series.
+def ingest_source(params: IngestParams, root: Path, directory: Path) -> IngestReport:
+    """Read the source that ``params`` names and write it as a folder of series.
 
     Files are read in batches, so memory does not grow with their rows. An empty cell becomes no
     row; a value or a time stamp that cannot be parsed becomes a rejected row.
@@ -59,12 +60,9 @@ def ingest_files(params: IngestParams, root: Path, directory: Path) -> IngestRep
         DataError: if a file cannot be read or understood; one line for each fault.
     """
     freq = _check(params)
-    files = look_at(find_files(params.paths, root), root)
     scratch = directory / "scratch"
     scratch.mkdir()
-    groups = [
-        (group, _columns(group, params, scratch, len(files))) for group in groups_of_like(files)
-    ]
+    groups = _groups(params, root, scratch)
     expected = sum(
         num_rows(file) * len(columns.values) for group, columns in groups for file in group
     )
@@ -76,11 +74,42 @@ def ingest_files(params: IngestParams, root: Path, directory: Path) -> IngestRep
     return report
 
 
+def _groups(params: IngestParams, root: Path, scratch: Path) -> list[tuple[list[RawFile], Columns]]:
+    """The files of the source in groups of like ones, and what their columns mean."""
+    if params.source == "prometheus":
+        assert params.prometheus is not None
+        fetched = scratch / "fetched"
+        fetched.mkdir()
+        pages = groups_of_like(prometheus.fetch(params.prometheus, fetched))
+        return [(group, _query_columns(group[0], params)) for group in pages]
+    if params.source == "sql":
+        assert params.sql is not None
+        fetched = scratch / "fetched"
+        fetched.mkdir()
+        batches = groups_of_like(sql.fetch(params.sql, root, fetched))
+        columns = _columns(batches[0], params, scratch, num_files=1)
+        return [(group, columns) for group in batches]
+    files = look_at(find_files(params.paths, root), root)
+    return [
+        (group, _columns(group, params, scratch, len(files))) for group in groups_of_like(files)
+    ]
+
+
 def _columns(
     group: Sequence[RawFile], params: IngestParams, scratch: Path, num_files: int
 ) -> Columns:
     sample = head(group, scratch=scratch)
     return resolve(sample, params, where=group[0].name, num_files=num_files)
+
+
+def _query_columns(page: RawFile, params: IngestParams) -> Columns:
+    [variate] = [name for name in page.schema if name not in (prometheus.ITEM, prometheus.TIME)]
+    role = TARGET
+    if variate in params.past_covariates:
+        role = PAST_COVARIATE
+    if variate in params.known_covariates:
+        role = KNOWN_COVARIATE
+    return Columns("long", prometheus.ITEM, prometheus.TIME, {variate: role})
 
 
 def _check(params: IngestParams) -> Frequency | None:
@@ -167,7 +196,7 @@ class _Reader:
         self._group = group
         self._columns = columns
         self._params = params
-        self._file_of_path = {str(file.path): file for file in group}
+        self._file_of_path = {file.location: file for file in group}
         self._times: TimestampReader | None = None
         self._origin = f"the layout {columns.layout}"
         if columns.layout == "per_file":
