@@ -4,15 +4,15 @@ Shapes: N items, V variates, T time steps, C cut-offs, K validation origins.
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int8, Int64
 
-from toto_core.data.corpus.layout import ARRAYS_FILE, NAMES_FILE, REMEDY, VALUE
+from toto_core.data.corpus.layout import ARRAYS_FILE, NAMES_FILE, REMEDY
 from toto_core.data.corpus.names import Labels, Texts, unpack_labels, unpack_texts
 from toto_core.data.corpus.shards import Shard, map_shards, verify_shards
 from toto_core.errors import DataError
@@ -46,7 +46,7 @@ class Corpus:
         validation_positions: first horizon step of each validation origin, or -1.
     """
 
-    shards: tuple[Float32[np.ndarray, " values"], ...]
+    shards: tuple[Float32[np.ndarray, "_"], ...]
     shard: Int64[np.ndarray, " N"]
     offset: Int64[np.ndarray, " N"]
     length: Int64[np.ndarray, " N"]
@@ -74,29 +74,9 @@ class Corpus:
         Raises:
             DataError: naming each file that is missing, torn or damaged.
         """
-        try:
-            names = json.loads((directory / NAMES_FILE).read_text(encoding="utf-8"))
-            # numpy leaves a torn file open that it opened itself.
-            with (
-                (directory / ARRAYS_FILE).open("rb") as file,
-                np.load(file, allow_pickle=False) as stored,
-            ):
-                arrays = {key: stored[key] for key in stored.files}
-            shards = [Shard(**facts) for facts in names["shards"]]
-            corpus = cls(
-                shards=map_shards(directory, shards),
-                **{name: arrays[name] for name in _PLAIN},
-                item_ids=unpack_texts("item_ids", arrays),
-                groups=unpack_labels("groups", arrays),
-                freqs=unpack_labels("freqs", arrays),
-                sources=unpack_labels("sources", arrays),
-                cutoffs=tuple(names["cutoffs"]),
-            )
-        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
-            raise DataError(
-                f"{directory}: not a corpus ({' '.join(str(error).split())}); {REMEDY}"
-            ) from None
-        _check_places(directory, arrays, shards)
+        shards, index = _read_index(directory)
+        corpus = cls(shards=map_shards(directory, shards), **index)
+        _check_places(directory, corpus)
         if verify:
             verify_shards(directory, shards)
         return corpus
@@ -137,12 +117,35 @@ class Corpus:
         return self.item_ids[n]
 
 
-def _check_places(directory: Path, arrays: Mapping[str, np.ndarray], shards: list[Shard]) -> None:
+def _read_index(directory: Path) -> tuple[list[Shard], dict[str, Any]]:
+    """Read the shards and every other field of ``Corpus``."""
+    try:
+        names = json.loads((directory / NAMES_FILE).read_text(encoding="utf-8"))
+        # numpy leaves a torn file open that it opened itself.
+        with (
+            (directory / ARRAYS_FILE).open("rb") as file,
+            np.load(file, allow_pickle=False) as stored,
+        ):
+            arrays = {key: stored[key] for key in stored.files}
+        index = {
+            **{name: arrays[name] for name in _PLAIN},
+            **{name: unpack_labels(name, arrays) for name in ("groups", "freqs", "sources")},
+            "item_ids": unpack_texts("item_ids", arrays),
+            "cutoffs": tuple(names["cutoffs"]),
+        }
+        return [Shard(**facts) for facts in names["shards"]], index
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+        raise DataError(
+            f"{directory}: not a corpus ({' '.join(str(error).split())}); {REMEDY}"
+        ) from None
+
+
+def _check_places(directory: Path, corpus: Corpus) -> None:
     """Refuse an index that points outside the shards."""
-    sizes = np.array([shard.num_bytes // VALUE.itemsize for shard in shards], np.int64)
-    shard, offset = arrays["shard"], arrays["offset"]
+    sizes = np.array([len(shard) for shard in corpus.shards], np.int64)
+    shard, offset = corpus.shard, corpus.offset
     held = (shard >= 0) & (shard < len(sizes)) & (offset >= 0)
-    ends = offset + arrays["num_variates"] * arrays["length"]
+    ends = offset + corpus.num_variates * corpus.length
     held[held] = ends[held] <= sizes[shard[held]]
     if not held.all():
         raise DataError(

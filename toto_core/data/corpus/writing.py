@@ -50,7 +50,7 @@ def write_corpus(
             temporary.mkdir()
             with ShardWriter(temporary, max_bytes=max_shard_bytes) as shards:
                 for entry in entries:
-                    index.num_bytes += entry.values.nbytes
+                    index.begin(entry)
                     index.add(entry, *shards.append(entry.values))
                 files = shards.finish()
             arrays, counts = index.arrays(mixture), index.counts(shards.num_observed)
@@ -73,7 +73,7 @@ def _no_room(error: OSError, directory: Path, index: "_Index") -> str:
     free = shutil.disk_usage(directory.parent).free
     return (
         f"{directory}: {str(error.strerror).lower()}, {free} bytes are free and more than "
-        f"{index.num_bytes} are needed ({index.num_items} items were written, the rest is not "
+        f"{index.num_bytes} are needed ({index.num_items} items were begun, the rest is not "
         "counted); make room and run again, an older corpus was kept"
     )
 
@@ -83,6 +83,7 @@ class _Index:
 
     def __init__(self, cutoffs: Sequence[str], num_validation_origins: int) -> None:
         self.num_bytes = 0
+        self.num_items = 0
         self._cutoffs = tuple(cutoffs)
         self._num_origins = num_validation_origins
         self._numbers = {name: array("q") for name in ("shard", "offset", "num_variates", "length")}
@@ -91,9 +92,9 @@ class _Index:
         self._item_ids = TextColumn()
         self._labels = {name: LabelColumn() for name in ("groups", "freqs", "sources")}
 
-    @property
-    def num_items(self) -> int:
-        return len(self._is_synthetic)
+    def begin(self, entry: Entry) -> None:
+        self.num_bytes += entry.values.nbytes
+        self.num_items += 1
 
     def add(self, entry: Entry, shard: int, offset: int) -> None:
         values = (shard, offset, *entry.values.shape)
