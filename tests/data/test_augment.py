@@ -3,17 +3,23 @@
 import numpy as np
 import pytest
 
-from toto_core.data.augment import MAX_MASKED_SHARE, multiplicative_noise, time_mask
+from toto_core.data.augmentation.missing import MAX_MASKED_SHARE, time_mask
+from toto_core.data.augmentation.size import noise
 
 
 def rows(num_rows=200, num_slots=4, num_steps=128):
     return np.ones((num_rows, num_slots, num_steps), np.float32)
 
 
+def noisy(values, *, std, probability=1.0, seed=0):
+    noise(values, np.random.default_rng(seed), probability=probability, std=std)
+    return values
+
+
 def test_noise_has_the_spread_asked_for_and_grows_with_the_value():
     values = rows()
     values[:, 0] = 1000
-    multiplicative_noise(values, np.random.default_rng(0), noise_std=0.0125)
+    noisy(values, std=0.0125)
     np.testing.assert_allclose(values[:, 1:].mean(), 1, atol=1e-3)
     np.testing.assert_allclose(values[:, 1:].std(), 0.0125, rtol=0.02)
     np.testing.assert_allclose(values[:, 0].std(), 12.5, rtol=0.02)
@@ -23,22 +29,23 @@ def test_noise_leaves_zeros_and_missing_points():
     values = rows()
     values[:, :, ::2] = 0
     values[:, :, 1::4] = np.nan
-    multiplicative_noise(values, np.random.default_rng(0), noise_std=0.5)
+    noisy(values, std=0.5)
     assert (values[:, :, ::2] == 0).all()
     assert np.isnan(values[:, :, 1::4]).all()
     assert np.isfinite(values[:, :, 3::4]).all()
 
 
 def test_noise_of_zero_changes_nothing():
-    values = rows()
-    multiplicative_noise(values, np.random.default_rng(0), noise_std=0.0)
-    assert (values == 1).all()
+    assert (noisy(rows(), std=0.0) == 1).all()
+
+
+def test_noise_hits_slots_with_its_probability():
+    share = (noisy(rows(500), std=0.1, probability=0.3) != 1).any(axis=-1).mean()
+    assert abs(share - 0.3) <= 4 * np.sqrt(0.3 * 0.7 / 2000)
 
 
 def test_noise_repeats_by_its_generator():
-    first, second, other = rows(), rows(), rows()
-    for values, seed in ((first, 3), (second, 3), (other, 4)):
-        multiplicative_noise(values, np.random.default_rng(seed), noise_std=0.1)
+    first, second, other = (noisy(rows(), std=0.1, seed=seed) for seed in (3, 3, 4))
     np.testing.assert_array_equal(first, second)
     assert not np.array_equal(first, other)
 

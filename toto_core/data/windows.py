@@ -4,9 +4,10 @@ A row has a fixed number of slots, one variate each. Training fills the slots wi
 weight, so that a row may hold several items; ``series_ids`` says which slots belong together.
 Only numpy is needed.
 
-Shapes: B rows, V slots, T time steps, N items, K validation origins.
+Shapes: B rows, V slots, T time steps, N items, K validation origins, F stretches of items.
 """
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -14,15 +15,17 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
-from toto_core.data.augment import multiplicative_noise, time_mask
+from toto_core.data.augmentation import AugmentSettings, augment
 from toto_core.data.corpus import KNOWN_COVARIATE, PAST_COVARIATE, TARGET, VALIDATION, Corpus
+from toto_core.data.drawing import ItemDraw, Windows, draw_windows
+from toto_core.data.reading import WindowReader
 from toto_core.errors import DataError
 
 # Horizons are whole patches of the network.
 PATCH_SIZE = 32
 
 UNUSED = -1
-_WINDOW_STREAM, _NOISE_STREAM = 1, 2
+_WINDOW_STREAM = 1
 
 Chosen = TypeVar("Chosen")
 
@@ -50,21 +53,36 @@ class Batch:
     items: tuple[tuple[str, ...], ...]
 
 
+@dataclass(frozen=True)
+class Footprints:
+    """Which steps of which items a batch was made of; a series may have several entries.
+
+    Attributes:
+        row: of the batch.
+        series: of the row, as in ``Batch.series_ids``.
+        item: of the corpus.
+        start: first step of the item that was read.
+        end: step behind the last one, never behind the item's limit.
+    """
+
+    row: Int64[np.ndarray, " F"]
+    series: Int64[np.ndarray, " F"]
+    item: Int64[np.ndarray, " F"]
+    start: Int64[np.ndarray, " F"]
+    end: Int64[np.ndarray, " F"]
+
+
 class TrainingWindows:
     """An endless source of training batches, none of which sees a point at or behind ``cutoff``.
 
-    A batch is a pure function of (``seed``, step), so a run can go on from any step. Each row is
-    either real or synthetic, as the weights of the corpus share it out; its slots are filled with
-    items drawn by weight (a whole item, or a random part of its variates with at least one target
-    where the slots do not suffice). A window ends anywhere from half a window to the item's limit;
-    what is missing before the item's start is unobserved.
+    A batch is a pure function of (``seed``, step), so a run can go on from any step. How windows
+    are chosen stands in ``data.drawing``; what is missing before an item's start is unobserved.
 
     Args:
         cutoff: name of a cut-off of the corpus.
         context_length: T, steps.
         num_variates: V, slots of a row.
-        noise_std: of the multiplicative noise, see ``data.augment``.
-        time_mask_probability: of an item to lose a stretch, 0 to 1.
+        augment: what is changed on the fly, see ``data.augmentation``.
 
     Raises:
         DataError: if no item has both a weight and a time step before the cut-off.
@@ -79,59 +97,46 @@ class TrainingWindows:
         batch_size: int,
         num_variates: int,
         seed: int,
-        noise_std: float,
-        time_mask_probability: float,
+        augment: AugmentSettings,
     ) -> None:
-        limits = corpus.limits_at(cutoff)
-        weights = np.where(limits > 0, corpus.weight, 0.0)
-        if not weights.sum() > 0:
-            raise DataError(
-                f"corpus: usable items before the cut-off {cutoff} = 0 of {corpus.num_items}, "
-                "at least 1 is needed; give more history or move the cut-off"
-            )
         self._corpus = corpus
-        self._limits = limits
-        self._parts = [
-            _Part(np.flatnonzero(part), weights[part])
-            for part in (~corpus.is_synthetic, corpus.is_synthetic)
-            if weights[part].sum() > 0
-        ]
+        self._limits = corpus.limits_at(cutoff)
+        self._items = ItemDraw(corpus, self._limits, cutoff=cutoff)
+        self._reader = WindowReader(corpus)
         self._shape = (batch_size, num_variates, context_length)
         self._seed = seed
-        self._noise_std = noise_std
-        self._time_mask_probability = time_mask_probability
+        self._augment = augment
 
     def batch(self, step: int) -> Batch:
         """Draw the batch of optimiser (micro-)step ``step``, from 0 on."""
-        rows = _Rows(self._shape)
+        drawn = self._draw(step)
+        num_steps = self._shape[2]
+        item = drawn.item[drawn.window]
+        values = self._reader.read(item, drawn.variate, drawn.end[drawn.window], num_steps)
+        values = values.reshape(self._shape)
+        series_ids = drawn.series[drawn.window].reshape(self._shape[:2])
+        roles = self._corpus.roles[self._corpus.role_offset[item] + drawn.variate]
+        roles = roles.reshape(series_ids.shape)
+        augment(values, series_ids, roles, self._augment, seed=self._seed, step=step)
+        names = [self._corpus.item_id(n) for n in drawn.item.tolist()]
+        ends = np.searchsorted(drawn.row, np.arange(1, self._shape[0] + 1)).tolist()
+        return _batch(
+            values,
+            series_ids,
+            known=roles == KNOWN_COVARIATE,
+            horizon=0,
+            items=tuple(tuple(names[a:b]) for a, b in itertools.pairwise([0, *ends])),
+        )
+
+    def footprints(self, step: int) -> Footprints:
+        """Say what the batch of ``step`` is made of, without reading it."""
+        drawn = self._draw(step)
+        start = np.maximum(drawn.end - self._shape[2], 0)
+        return Footprints(drawn.row, drawn.series, drawn.item, start, drawn.end)
+
+    def _draw(self, step: int) -> Windows:
         rng = np.random.default_rng([self._seed, _WINDOW_STREAM, step])
-        for row in range(self._shape[0]):
-            self._fill(rows, row, rng)
-        noise = np.random.default_rng([self._seed, _NOISE_STREAM, step])
-        multiplicative_noise(rows.values, noise, noise_std=self._noise_std)
-        time_mask(rows.values, rows.series_ids, noise, probability=self._time_mask_probability)
-        return rows.batch(horizon=0)
-
-    def _fill(self, rows: "_Rows", row: int, rng: np.random.Generator) -> None:
-        _, num_slots, num_steps = self._shape
-        part = self._part(rng.random())
-        items = part.draw(rng.random(num_slots))
-        places = rng.random(num_slots)
-        for n, place in zip(items, places, strict=True):
-            free = rows.free(row)
-            if not free:
-                break
-            limit = int(self._limits[n])
-            shortest = min(limit, num_steps // 2)
-            end = shortest + int(place * (limit - shortest + 1))
-            variates = _choose(self._corpus.roles_of(n), free, rng)
-            rows.add(self._corpus, row, n, variates, start=end - num_steps, end=end)
-
-    def _part(self, place: float) -> "_Part":
-        """Real or synthetic, with ``place`` uniform in [0, 1)."""
-        first = self._parts[0]
-        total = sum(part.total for part in self._parts)
-        return first if place * total < first.total else self._parts[-1]
+        return draw_windows(self._corpus, self._items, self._limits, rng, shape=self._shape)
 
 
 def validation_batches(
@@ -193,20 +198,6 @@ def validation_batches(
     return batches
 
 
-class _Part:
-    """Items of one part of the mixture, drawn by weight."""
-
-    def __init__(self, items: np.ndarray, weights: np.ndarray) -> None:
-        self._items = items[weights > 0]
-        self._cumulative = np.cumsum(weights[weights > 0])
-        self.total = float(self._cumulative[-1])
-
-    def draw(self, places: np.ndarray) -> list[int]:
-        """Items for ``places`` uniform in [0, 1)."""
-        indices = np.searchsorted(self._cumulative, places * self.total, side="right")
-        return self._items[np.minimum(indices, len(self._items) - 1)].tolist()
-
-
 class _Rows:
     """Rows that are being filled."""
 
@@ -217,9 +208,6 @@ class _Rows:
         self._items: list[list[str]] = [[] for _ in range(shape[0])]
         self._used = [0] * shape[0]
 
-    def free(self, row: int) -> int:
-        return self.values.shape[1] - self._used[row]
-
     def add(
         self,
         corpus: Corpus,
@@ -229,7 +217,7 @@ class _Rows:
         *,
         start: int,
         end: int,
-        hidden_from: int | None = None,
+        hidden_from: int,
     ) -> None:
         """Put steps [start, end) of item ``n`` into the next slots; a negative start is padded.
 
@@ -241,36 +229,29 @@ class _Rows:
         window = self.values[row, slots, begin - start : end - start]
         window[...] = corpus.block(n)[variates, begin:end]
         roles = corpus.roles_of(n)[variates]
-        if hidden_from is not None:
-            window[roles == PAST_COVARIATE, hidden_from - begin :] = np.nan
+        window[roles == PAST_COVARIATE, hidden_from - begin :] = np.nan
         self.series_ids[row, slots] = len(self._items[row])
         self._known[row, slots] = roles == KNOWN_COVARIATE
         self._items[row].append(corpus.item_id(n))
         self._used[row] += len(variates)
 
     def batch(self, *, horizon: int) -> Batch:
-        mask = np.isfinite(self.values)
-        self.values[~mask] = 0
-        return Batch(
-            target=self.values,
-            target_mask=mask,
-            series_ids=self.series_ids,
-            known=self._known,
-            horizon=horizon,
-            items=tuple(tuple(names) for names in self._items),
-        )
+        items = tuple(tuple(names) for names in self._items)
+        return _batch(self.values, self.series_ids, known=self._known, horizon=horizon, items=items)
 
 
-def _choose(roles: np.ndarray, free: int, rng: np.random.Generator) -> np.ndarray:
-    """Return all variates, or ``free`` random ones with at least one target where there is any."""
-    if len(roles) <= free:
-        return np.arange(len(roles))
-    order = rng.permutation(len(roles))
-    targets = np.flatnonzero(roles[order] == TARGET)
-    if len(targets):
-        lead = targets[0]
-        order = np.concatenate([order[lead : lead + 1], order[:lead], order[lead + 1 :]])
-    return np.sort(order[:free])
+def _batch(
+    values: np.ndarray,
+    series_ids: np.ndarray,
+    *,
+    known: np.ndarray,
+    horizon: int,
+    items: tuple[tuple[str, ...], ...],
+) -> Batch:
+    """Make a batch of ``values``, which become its own, NaN and infinities = missing."""
+    mask = np.isfinite(values)
+    np.copyto(values, 0, where=~mask)
+    return Batch(values, mask, series_ids, known, horizon, items)
 
 
 def _validation_windows(corpus: Corpus, prediction_length: int) -> list[tuple[int, int]]:

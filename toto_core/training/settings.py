@@ -27,6 +27,29 @@ class NorMuonSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AugmentSettings:
+    """What is changed on the fly while a batch is drawn: a probability each, 0 = never.
+
+    ``data.augmentation`` says what each one does.
+    """
+
+    resample: float = 0.0
+    mixup: float = 0.0
+    variate_shuffle: float = 0.0
+    time_warp: float = 0.0
+    time_flip: float = 0.0
+    amplitude_modulation: float = 0.0
+    censoring: float = 0.0
+    spikes: float = 0.0
+    sign_flip: float = 0.0
+    noise: float = 0.0
+    noise_std: float = 0.0
+    gaps: float = 0.0
+    time_mask: float = 0.0
+    variate_dropout: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainSettings:
     """Optimisation, masking, validation, checkpoints and machinery of one training run.
 
@@ -59,8 +82,7 @@ class TrainSettings:
     ema_decay: float
     max_span: int
     max_mask_rate: float
-    noise_std: float
-    time_mask_probability: float
+    augment: AugmentSettings
     validate_every: int
     validation_windows: int
     patience: int
@@ -81,5 +103,6 @@ class TrainSettings:
         nested = {
             "finetune": FinetuneSettings(**values["finetune"]),
             "normuon": NorMuonSettings(**values["normuon"]),
+            "augment": AugmentSettings(**values["augment"]),
         }
         return cls(**{**values, **nested})
