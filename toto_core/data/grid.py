@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float32, Int64
+from jaxtyping import Bool, Float32, Int64
 
 from toto_core.data.frequency import DAY_US, HOUR_US, parse_freq
 
@@ -224,12 +224,16 @@ class Placed:
         series: index of each value's series.
         times: time of each value; those of the variates of an item are alike.
         values: NaN where nothing was observed.
-        num_snapped: observed points whose time is not the one that they were recorded at.
+        at: index of each row of the sieve.
+        is_repaired: whether the time or value of each row differs from what was found.
+        num_snapped: rows that were moved onto the grid.
     """
 
     series: Int64[np.ndarray, " N"]
     times: Int64[np.ndarray, " N"]
     values: Float32[np.ndarray, " N"]
+    at: Int64[np.ndarray, " R"]
+    is_repaired: Bool[np.ndarray, " R"]
     num_snapped: int
 
 
@@ -237,8 +241,8 @@ def place(rows: pl.DataFrame, series: pl.DataFrame, calendars: Mapping[str, Cale
     """Put the rows of each item on the grid from its first to its last observed point.
 
     Args:
-        rows: ``series``, ``time``, ``cell``, ``value``, ``renumbered``; sorted, a cell of a series
-            occurs once.
+        rows: ``series``, ``time``, ``cell``, ``value``, ``mended``, ``renumbered``; sorted, a cell
+            of a series occurs once.
         series: with ``phase``; those without rows do not appear in the result.
     """
     spans = rows.group_by("series", maintain_order=True).agg(
@@ -265,20 +269,24 @@ def place(rows: pl.DataFrame, series: pl.DataFrame, calendars: Mapping[str, Cale
     to_time[present] = (item_start - first)[item]
     row_series, cell = rows["series"].to_numpy(), rows["cell"].to_numpy()
     values = np.full(int(length[item].sum()), np.nan, np.float32)
-    values[cell + to_value[row_series]] = rows["value"].to_numpy()
+    place = cell + to_value[row_series]
+    values[place] = rows["mended"].to_numpy()
 
     item_times = _item_times(items, calendars)
     time, at = rows["time"].to_numpy(), cell + to_time[row_series]
     own = series["interval"].is_null().to_numpy()[row_series]
     # A calendar says which periods there are; within one an item keeps its own time of day.
     item_times[at[own]] = time[own]
-    is_moved = (item_times[at] != time) & ~rows["renumbered"].to_numpy()
+    is_moved = item_times[at] != time
+    is_changed = rows.select(pl.col("mended") != pl.col("value")).to_series().to_numpy()
     value_to_time = np.repeat(item_start[item] - series_start, length[item])
     return Placed(
         series=np.repeat(present.astype(np.int64), length[item]),
         times=item_times[np.arange(len(values)) + value_to_time],
         values=values,
-        num_snapped=int(is_moved.sum()),
+        at=place,
+        is_repaired=is_moved | is_changed,
+        num_snapped=int((is_moved & ~rows["renumbered"].to_numpy()).sum()),
     )
 
 

@@ -23,14 +23,35 @@ ROW_RULES: Final = (
     "missing_timestamp",
     "infinite_value",
     "negative_volume",
+    "negative_counter",
     "out_of_bounds",
     "off_grid",
     "duplicate_timestamp",
     "ohlc_contradiction",
     "not_final",
+    "lone_outlier",
+    "stale",
+    "before_split",
+    "counter_start",
 )
-SERIES_RULES: Final = ("irregular", "too_short", "too_many_gaps", "constant")
-REPAIRS: Final = ("renumber_dst", "snap_to_grid", "gap_fill")
+SERIES_RULES: Final = (
+    "too_many_variates",
+    "irregular",
+    "coarse_counter",
+    "too_short",
+    "too_many_gaps",
+    "constant",
+)
+REPAIRS: Final = (
+    "renumber_dst",
+    "snap_to_grid",
+    "split_adjust",
+    "counter_increments",
+    "counter_reset",
+    "gap_fill",
+)
+# What params.yaml itself asks to set aside says nothing about the data.
+WANTED: Final = ("not_final", "before_split", "counter_start")
 
 QUARANTINED_ROWS: Final = pl.Schema(
     {
@@ -59,18 +80,25 @@ OHLC_TOLERANCE: Final = 1e-6
 
 
 def check_names(params: ValidateParams, variates: set[str]) -> None:
-    """Refuse bounds and price columns that name no variate, which would check nothing in silence.
+    """Refuse rules that name no variate, which would check nothing in silence.
 
     Raises:
         ConfigError: one line for each fault.
     """
     known = ", ".join(sorted(variates))
     faults = [
-        f"params.yaml: validate.bounds.{name} names no variate, "
+        f"params.yaml: validate.{rule}.{name} names no variate, "
         f"the variates are {known}; mend the name or remove it"
-        for name in params.bounds
+        for rule in ("bounds", "max_repeats", "max_spike")
+        for name in getattr(params, rule)
         if name not in variates
     ]
+    faults.extend(
+        f"params.yaml: validate.counters = {name!r} names no variate, "
+        f"the variates are {known}; mend the name or remove it"
+        for name in params.counters
+        if name not in variates
+    )
     columns = params.ohlc.model_dump(exclude_none=True) if params.ohlc else {}
     faults.extend(
         f"params.yaml: validate.ohlc.{column} = {name!r} names no variate, "
@@ -85,19 +113,25 @@ def check_names(params: ValidateParams, variates: set[str]) -> None:
 def limits(params: ValidateParams, variates: pl.Series) -> pl.DataFrame:
     """Return the columns ``lowest``, ``highest`` and ``floor`` for each name in ``variates``.
 
-    ``floor`` is 0 for the volume and minus infinity elsewhere. All are float32 like the values, so
-    that a value equal to its bound stays inside.
+    ``floor`` is 0 for the volume and counters and minus infinity elsewhere. All are float32 like
+    the values, so that a value equal to its bound stays inside.
     """
-    volume = params.ohlc.volume if params.ohlc else None
+    not_negative = {params.ohlc.volume if params.ohlc else None, *params.counters}
     bounds = [params.bounds.get(name, (-float("inf"), float("inf"))) for name in variates]
     return pl.DataFrame(
         {
             "lowest": [low for low, _ in bounds],
             "highest": [high for _, high in bounds],
-            "floor": [0.0 if name == volume else -float("inf") for name in variates],
+            "floor": [0.0 if name in not_negative else -float("inf") for name in variates],
         },
         schema=dict.fromkeys(("lowest", "highest", "floor"), pl.Float32),
     )
+
+
+def has_limits(params: ValidateParams) -> bool:
+    """Whether ``limits`` says anything at all."""
+    volume = params.ohlc.volume if params.ohlc else None
+    return bool(params.bounds or params.counters or volume)
 
 
 def _is_finite(data: PolarsData) -> pl.LazyFrame:

@@ -1,27 +1,29 @@
-"""The steps of validation, in the order of ``sift``.
+"""What has passed validation so far, and what was taken out, with rule and reason."""
 
-Each takes rows or whole series out of a ``Sieve`` and leaves behind a rule and a reason in words
-that states what was found and what is allowed.
-"""
+from collections import Counter
 
-from collections.abc import Mapping
-from typing import Final
-
+import numpy as np
 import polars as pl
+from jaxtyping import UInt64
 
-from toto_core.config import ValidateParams
-from toto_core.data import grid, rules
-from toto_core.data.grid import Calendar
-
-MOSTLY_ZERO: Final = 0.8  # share of a series' values; such a series is intermittent, and is kept
+from toto_core.data import rules
+from toto_core.data.conservation import NO_TIME, checksum
 
 
 class Sieve:
-    """The rows that have passed so far, and those that were taken out with rule and reason."""
+    """The rows that have passed so far, and those that were taken out with rule and reason.
+
+    Attributes:
+        rows: ``series`` (index into ``series``), ``time`` and ``value`` as ingest left them, and
+            what the steps add; ``mended`` holds the value after repairs.
+        series: a row for each series of the shard.
+        repairs: values that were repaired, by name of the repair.
+    """
 
     def __init__(self, rows: pl.DataFrame, series: pl.DataFrame) -> None:
         self.rows = rows
         self.series = series
+        self.repairs: Counter[str] = Counter()
         self._rows: list[pl.DataFrame] = []
         self._series: list[pl.DataFrame] = []
 
@@ -31,17 +33,30 @@ class Sieve:
         gone = [index for frame in self._series for index in frame["series"]]
         return pl.int_range(self.series.height, eager=True).is_in(gone)
 
-    def drop(self, is_bad: pl.Series, rule: str | pl.Expr, reason: pl.Expr) -> None:
-        """Take out the rows where ``is_bad``; ``reason`` may use the columns of their series."""
+    def drop(
+        self,
+        is_bad: pl.Series,
+        rule: str | pl.Expr,
+        reason: pl.Expr,
+        *,
+        facts: pl.DataFrame | None = None,
+    ) -> None:
+        """Take out the rows where ``is_bad``.
+
+        Args:
+            reason: may use the columns of the rows, of ``facts``, and the ``freq``, ``lowest``
+                and ``highest`` of their series.
+            facts: a row for each bad row.
+        """
         if not is_bad.any():
             return
         bad = self.rows.filter(is_bad)
-        facts = self.series.select("freq", "lowest", "highest").select(
-            pl.all().gather(bad["series"])
-        )
+        of_series = self.series.select("freq", "lowest", "highest")
+        known = [bad, of_series.select(pl.all().gather(bad["series"]))]
+        known += [] if facts is None else [facts]
         name = pl.lit(rule) if isinstance(rule, str) else rule.cast(pl.String)
         self._rows.append(
-            pl.concat([bad, facts], how="horizontal").select(
+            pl.concat(known, how="horizontal").select(
                 "series", "time", "value", name.alias("rule"), reason.alias("reason")
             )
         )
@@ -59,6 +74,10 @@ class Sieve:
         bad = bad.join(num_rows, on="series", how="left", maintain_order="left")
         self._series.append(bad.with_columns(pl.col("rows").fill_null(0)))
         self.rows = self.rows.filter(~pl.col("series").is_in(bad["series"].implode()))
+
+    def checksum(self, keys: UInt64[np.ndarray, " S"]) -> int:
+        """The checksum of the rows that were taken out."""
+        return sum(checksum_of(keys, rows) for rows in self._rows)
 
     def quarantine(self) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Return what was taken out, as ``QUARANTINED_ROWS`` and ``QUARANTINED_SERIES``."""
@@ -103,241 +122,11 @@ def observed(value: pl.Series) -> pl.Series:
     return value.is_not_null() & value.is_not_nan().fill_null(value=False)
 
 
-def sift(sieve: Sieve, params: ValidateParams, calendars: Mapping[str, Calendar]) -> int:
-    """Take out all that breaks a rule and mend what a repair can mend.
-
-    The rows left have the columns that ``grid.place`` needs, at most one for each point of a grid.
-
-    Returns:
-        How many of the series left are mostly zero.
-    """
-    bounded = bool(params.bounds) or (params.ohlc is not None and params.ohlc.volume is not None)
-    _mark_faults(sieve, bounded=bounded)
-    _drop_without_time(sieve)
-    _drop_without_freq(sieve, params)
-    _put_on_grid(sieve, calendars)
-    sieve.drop(sieve.rows["fault"].is_not_null(), pl.col("fault"), _fault_reason())
-    _drop_off_grid(sieve, params)
-    _drop_duplicates(sieve)
-    _drop_bars(sieve, params)
-    if params.drop_last:
-        _drop_newest(sieve, params.drop_last)
-    return _drop_broken_series(sieve, params)
-
-
-def _mark_faults(sieve: Sieve, *, bounded: bool) -> None:
-    """Add the column ``fault``: the rule that a row breaks by itself, or null."""
-    rows = sieve.rows
-    if bounded:
-        limits = sieve.series.select("lowest", "highest", "floor")
-        rows = pl.concat([rows, limits.select(pl.all().gather(rows["series"]))], how="horizontal")
-    faults = rules.row_faults(rows, bounded=bounded)
-    fault = pl.Series([None], dtype=pl.Enum(rules.ROW_RULES)).new_from_index(0, rows.height)
-    if not faults.is_empty():
-        fault = fault.scatter(faults["index"], faults["rule"])
-    sieve.rows = sieve.rows.select("series", "time", "value", fault.alias("fault"))
-
-
-def _fault_reason() -> pl.Expr:
-    value = pl.col("value")
-    return (
-        pl.when(pl.col("fault") == "infinite_value")
-        .then(pl.format("value = {}, a finite number is needed", value))
-        .when(pl.col("fault") == "negative_volume")
-        .then(pl.format("value = {}, a volume is at least 0", value))
-        .otherwise(pl.format("value = {}, allowed {} to {}", value, "lowest", "highest"))
+def checksum_of(keys: UInt64[np.ndarray, " S"], rows: pl.DataFrame) -> int:
+    """Return the checksum of rows with ``series``, ``time`` and ``value``."""
+    return checksum(
+        keys,
+        rows["series"].to_numpy(),
+        rows["time"].fill_null(NO_TIME).to_numpy(),
+        rows["value"].fill_null(float("nan")).to_numpy(),
     )
-
-
-def _put_on_grid(sieve: Sieve, calendars: Mapping[str, Calendar]) -> None:
-    """Give each row its cell, with repairs; rows without a value leave."""
-    # Rows without a value and rows with a fault are counted among the samples of a skipped hour.
-    sieve.rows, sieve.series = grid.locate(sieve.rows, sieve.series, calendars)
-    sieve.rows = grid.renumber_dst(sieve.rows, sieve.series)
-    has_value = observed(sieve.rows["value"])
-    if not has_value.all():
-        sieve.rows = sieve.rows.filter(has_value)
-
-
-def _drop_without_time(sieve: Sieve) -> None:
-    """Take out rows without a time stamp."""
-    has_time = sieve.rows["time"].is_not_null()
-    if has_time.all():
-        return
-    reason = pl.format("value = {} without a time stamp", "value")
-    sieve.drop(~has_time & observed(sieve.rows["value"]), "missing_timestamp", reason)
-    sieve.rows = sieve.rows.filter(pl.col("time").is_not_null())
-
-
-def _drop_without_freq(sieve: Sieve, params: ValidateParams) -> None:
-    """Take out series in whose time stamps ingest found no frequency."""
-    has_freq = sieve.series["freq"].is_not_null()
-    if has_freq.all():
-        return
-    has_value = observed(sieve.rows["value"])
-    sieve.rows = sieve.rows.filter(has_freq.gather(sieve.rows["series"]) | has_value)
-    counts = sieve.rows.group_by("series").agg(points=pl.len())
-    found = pl.DataFrame({"series": (~has_freq).arg_true()})
-    found = found.join(counts, on="series", how="left", maintain_order="left")
-    found = found.with_columns(pl.col("points").fill_null(0))
-    too_short = pl.col("points") < params.min_length
-    sieve.drop_series(
-        found.select(
-            "series",
-            rule=pl.when(too_short).then(pl.lit("too_short")).otherwise(pl.lit("irregular")),
-            reason=pl.when(too_short)
-            .then(_too_short_reason(params))
-            .otherwise(pl.lit("no frequency could be found in its time stamps")),
-            measured=pl.when(too_short).then(pl.col("points").cast(pl.Float64)).otherwise(1.0),
-        )
-    )
-
-
-def _too_short_reason(params: ValidateParams) -> pl.Expr:
-    return pl.format("{} points, at least {}", "points", pl.lit(params.min_length))
-
-
-def _drop_off_grid(sieve: Sieve, params: ValidateParams) -> None:
-    """Take out irregular series, then single rows off the grid of the others."""
-    interval = sieve.series["interval"].gather(sieve.rows["series"])
-    is_off = sieve.rows.select(grid.is_off_grid(interval).fill_null(value=False)).to_series()
-    if not is_off.any():
-        return
-    found = (
-        sieve.rows.select("series", is_off=is_off)
-        .group_by("series", maintain_order=True)
-        .agg(measured=pl.col("is_off").mean())
-        .filter(pl.col("measured") > params.max_irregular_share)
-    )
-    freq = sieve.series["freq"].gather(found["series"])
-    reason = pl.format(
-        "{} of the points lie off the grid of {}, at most {}",
-        pl.col("measured").round(4),
-        freq,
-        pl.lit(params.max_irregular_share),
-    )
-    rule = pl.lit("irregular")
-    sieve.drop_series(
-        found.select("series", rule.alias("rule"), reason.alias("reason"), "measured")
-    )
-    interval = sieve.series["interval"].gather(sieve.rows["series"])
-    sieve.drop(
-        sieve.rows.select(grid.is_off_grid(interval).fill_null(value=False)).to_series(),
-        "off_grid",
-        pl.format("time stamp lies {} s off the grid of {}", pl.col("off").abs() / 1e6, "freq"),
-    )
-
-
-def _drop_duplicates(sieve: Sieve) -> None:
-    """Keep the first of the rows at one point of the grid."""
-    rows = sieve.rows
-    is_again = rows.select(
-        (pl.col("series") == pl.col("series").shift()) & (pl.col("cell") == pl.col("cell").shift())
-    ).to_series()
-    is_again = is_again.fill_null(value=False)
-    if not is_again.any():
-        return
-    first = pl.when(~is_again).then("value").forward_fill()
-    sieve.rows = rows.with_columns(first=first)
-    value = pl.col("value")
-    sieve.drop(
-        is_again,
-        "duplicate_timestamp",
-        pl.when(value == pl.col("first"))
-        .then(pl.format("value = {} again at the same time", value))
-        .otherwise(pl.format("value = {} where value = {} is kept", value, "first")),
-    )
-    sieve.rows = sieve.rows.drop("first")
-
-
-def _drop_bars(sieve: Sieve, params: ValidateParams) -> None:
-    """Take out all variates at a time at which high, low, open and close contradict each other."""
-    if params.ohlc is None:
-        return
-    low, high = params.ohlc.low, params.ohlc.high
-    prices = {params.ohlc.open, high, low, params.ohlc.close}
-    names = sieve.series.select("item", "variate")
-    rows = sieve.rows.with_columns(
-        names.select(pl.all().gather(sieve.rows["series"])).get_columns()
-    )
-    price = pl.col("value")
-    bars = (
-        rows.filter(pl.col("variate").is_in(prices))
-        .group_by("item", "cell")
-        .agg(
-            low=price.filter(pl.col("variate") == low).first(),
-            high=price.filter(pl.col("variate") == high).first(),
-            lowest=price.min(),
-            highest=price.max(),
-        )
-    )
-    slack = rules.OHLC_TOLERANCE * pl.max_horizontal(
-        pl.col("lowest").abs(), pl.col("highest").abs()
-    )
-    low_is_bad = (pl.col("low") - pl.col("lowest")) > slack
-    high_is_bad = (pl.col("highest") - pl.col("high")) > slack
-    bad = bars.filter(low_is_bad | high_is_bad).select(
-        "item",
-        "cell",
-        why=pl.when(low_is_bad)
-        .then(pl.format("low = {} above {}, the lowest price of the bar", "low", "lowest"))
-        .otherwise(
-            pl.format("high = {} below {}, the highest price of the bar", "high", "highest")
-        ),
-    )
-    if bad.is_empty():
-        return
-    why = rows.join(bad, on=["item", "cell"], how="left", maintain_order="left")["why"]
-    sieve.rows = sieve.rows.with_columns(why=why)
-    sieve.drop(why.is_not_null(), "ohlc_contradiction", pl.col("why"))
-    sieve.rows = sieve.rows.drop("why")
-
-
-def _drop_newest(sieve: Sieve, num_points: int) -> None:
-    """Take out the newest points of each series: the row ``num_points`` further is another's."""
-    series = sieve.rows["series"]
-    is_newest = (series.shift(-num_points) != series).fill_null(value=True)
-    reason = pl.lit(f"not final: among the newest validate.drop_last = {num_points} of its series")
-    sieve.drop(is_newest, "not_final", reason)
-
-
-def _drop_broken_series(sieve: Sieve, params: ValidateParams) -> int:
-    """Take out series that break a rule as a whole; return how many others are mostly zero."""
-    value = pl.col("value")
-    found = sieve.rows.group_by("series").agg(
-        observed=pl.len().cast(pl.Int64),
-        points=pl.col("cell").max() - pl.col("cell").min() + 1,
-        lowest=value.min(),
-        highest=value.max(),
-        zero_share=(value == 0).mean(),
-    )
-    remaining = pl.DataFrame({"series": (~sieve.is_gone).arg_true()})
-    found = remaining.join(found, on="series", how="left", maintain_order="left")
-    found = found.with_columns(pl.col("points", "observed").fill_null(0))
-    found = found.with_columns(missing=(pl.col("points") - pl.col("observed")) / pl.col("points"))
-    too_short = pl.col("points") < params.min_length
-    too_many_gaps = pl.col("missing") > params.max_missing_share
-    constant = pl.col("lowest") == pl.col("highest")
-
-    def by_rule(short: pl.Expr, gaps: pl.Expr, same: pl.Expr) -> pl.Expr:
-        return pl.when(too_short).then(short).when(too_many_gaps).then(gaps).otherwise(same)
-
-    gaps_reason = pl.format(
-        "{} of its {} points are missing, at most {}",
-        pl.col("missing").round(4),
-        "points",
-        pl.lit(params.max_missing_share),
-    )
-    bad = found.filter(too_short | too_many_gaps | constant).select(
-        "series",
-        rule=by_rule(pl.lit("too_short"), pl.lit("too_many_gaps"), pl.lit("constant")),
-        reason=by_rule(
-            _too_short_reason(params),
-            gaps_reason,
-            pl.format("all {} values = {}", "observed", "lowest"),
-        ),
-        measured=by_rule(pl.col("points"), pl.col("missing"), pl.col("lowest")).cast(pl.Float64),
-    )
-    sieve.drop_series(bad)
-    is_kept = ~pl.col("series").is_in(bad["series"].implode())
-    return found.filter(is_kept & (pl.col("zero_share") > MOSTLY_ZERO)).height

@@ -8,16 +8,19 @@ Rules, in the order in which they are applied: ``toto_core.data.rules``; grids a
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
+from jaxtyping import UInt64
 
 from toto_core.config import ValidateParams
 from toto_core.data import grid, rules
+from toto_core.data.conservation import Sums, checksum, series_keys
 from toto_core.data.frequency import parse_freq
 from toto_core.data.grid import Calendar
-from toto_core.data.sieve import Sieve, observed, sift
+from toto_core.data.sieve import Sieve, checksum_of, observed
+from toto_core.data.sifting import sift
 from toto_core.data.tables import SERIES_SCHEMA
 from toto_core.errors import DataError
 
@@ -30,12 +33,12 @@ class Counts:
         rows_in: rows that carry a value, those that ingest could not parse among them.
         rows_without_value: rows that carry none (a missed scrape); they are part of no other count.
         rows_valid: of ``rows_in``, counted where they are on the grids.
-        rows_repaired: of ``rows_valid``, those whose time stamp was mended.
+        rows_repaired: of ``rows_valid``, those whose time stamp or value was mended.
         missing: points of the grids without a value.
         series_mostly_zero: valid series with more than ``sieve.MOSTLY_ZERO`` zeros.
         rule_rows: quarantined rows by rule.
         rule_series: series that were quarantined whole, or lost rows, by rule.
-        repairs: rows by name of the repair.
+        repairs: rows by name of the repair; a row may need several.
     """
 
     rows_in: int = 0
@@ -111,6 +114,11 @@ class Checked:
     quarantined_rows: pl.DataFrame
     quarantined_series: pl.DataFrame
     counts: Counts
+    sums: Sums
+
+    def without_rows(self) -> "Checked":
+        """The same without what fills memory, once it is written."""
+        return replace(self, rows=self.rows.clear(), quarantined_rows=self.quarantined_rows.clear())
 
 
 def series_facts(items: pl.DataFrame, params: ValidateParams) -> pl.DataFrame:
@@ -187,6 +195,8 @@ def check_shard(
         DataError: if the shard is not sorted or has a series that ``facts`` does not have.
     """
     sieve = Sieve(*_indexed(shard, facts))
+    keys = series_keys(sieve.series)
+    sum_in = checksum_of(keys, sieve.rows)
     rows_in = int(observed(sieve.rows["value"]).sum())
     rows_without_value = sieve.rows.height - rows_in
     series_mostly_zero = sift(sieve, params, calendars)
@@ -202,7 +212,7 @@ def check_shard(
         rows_in=rows_in,
         rows_without_value=rows_without_value,
         rows_valid=rows_valid,
-        rows_repaired=renumbered + placed.num_snapped,
+        rows_repaired=int(placed.is_repaired.sum()),
         series_in=sieve.series.height,
         series_valid=sieve.series.height - int(is_gone.sum()),
         series_quarantined=bad_series.height,
@@ -210,15 +220,19 @@ def check_shard(
         missing=missing,
         rule_rows=rule_rows,
         rule_series=rule_series,
-        repairs=Counter(renumber_dst=renumbered, snap_to_grid=placed.num_snapped, gap_fill=missing),
+        repairs=sieve.repairs
+        + Counter(renumber_dst=renumbered, snap_to_grid=placed.num_snapped, gap_fill=missing),
     )
     counts.check()
+    sums = Sums(sum_in, _sum_before_repair(keys, placed, sieve.rows), sieve.checksum(keys))
+    sums.check()
     return Checked(
         rows=_named(placed, sieve.series),
         series=sieve.series.select("item_id", "variate").filter(~is_gone),
         quarantined_rows=bad_rows,
         quarantined_series=bad_series,
         counts=counts,
+        sums=sums,
     )
 
 
@@ -279,6 +293,22 @@ def _indexed(shard: pl.DataFrame, facts: pl.DataFrame) -> tuple[pl.DataFrame, pl
             "items.parquet, each must be; run ingest again"
         )
     return rows, series.with_columns(item=pl.col("item_id").rle_id())
+
+
+def _sum_before_repair(
+    keys: UInt64[np.ndarray, " S"], placed: grid.Placed, rows: pl.DataFrame
+) -> int:
+    """The checksum of what lies on the grids, with each repaired row as it was found.
+
+    It is taken of the grids, not of ``rows``, so that it also proves that all rows got there.
+    """
+    index = placed.at[placed.is_repaired]
+    repaired = rows.filter(pl.Series(placed.is_repaired))
+    return (
+        checksum(keys, placed.series, placed.times, placed.values)
+        - checksum(keys, placed.series[index], placed.times[index], placed.values[index])
+        + checksum_of(keys, repaired)
+    ) % (1 << 64)
 
 
 def _named(placed: grid.Placed, series: pl.DataFrame) -> pl.DataFrame:
