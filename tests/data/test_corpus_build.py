@@ -1,4 +1,4 @@
-"""A build that is stopped, or finds the disk full, leaves nothing torn and the old corpus as it was."""
+"""A build that is stopped, or finds the disk full, leaves nothing torn and the old corpus."""
 
 import os
 import re

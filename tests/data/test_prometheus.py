@@ -10,8 +10,8 @@ import polars as pl
 import prometheus_server as real
 import pytest
 from http_server import answering, send
+from ingested import ingest_params
 
-from toto_core.config import DemoParams, IngestParams
 from toto_core.data import prometheus, web
 from toto_core.data.sources import ingest_source
 from toto_core.errors import ConfigError, DataError
@@ -30,25 +30,7 @@ def params(url, queries, steps=real.NUM_SAMPLES, start=START, **changes):
         "timeout_s": 20.0,
     }
     top = {key: changes.pop(key) for key in ("past_covariates",) if key in changes}
-    return IngestParams.model_validate(
-        {
-            "source": "prometheus",
-            "paths": (),
-            "layout": "auto",
-            "item_id": None,
-            "timestamp": None,
-            "targets": (),
-            "past_covariates": (),
-            "known_covariates": (),
-            "freq": None,
-            "timezone": "UTC",
-            "group_pattern": None,
-            "prometheus": settings | changes,
-            "sql": None,
-            "demo": DemoParams(num_services=1, num_days=1, freq="1h"),
-        }
-        | top
-    )
+    return ingest_params(source="prometheus", prometheus=settings | changes, **top)
 
 
 def ingest(tmp_path, *args, **changes):

@@ -10,51 +10,16 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from ingested import Ingested
 
-from toto_core.config import DemoParams, IngestParams
 from toto_core.data import spool
-from toto_core.data.sources import ingest_source, numbers
+from toto_core.data.sources import numbers
 from toto_core.data.tables import ITEMS_SCHEMA, SERIES_SCHEMA
 from toto_core.errors import ConfigError, DataError
 
 SHARED = Path(__file__).parents[2] / "../shared/data"
 HOUR = timedelta(hours=1)
 START = datetime(2024, 1, 1, tzinfo=UTC)
-
-
-def params(*paths, **changes):
-    values = {
-        "source": "files",
-        "paths": paths,
-        "layout": "auto",
-        "item_id": None,
-        "timestamp": None,
-        "targets": (),
-        "past_covariates": (),
-        "known_covariates": (),
-        "freq": None,
-        "timezone": "UTC",
-        "group_pattern": None,
-        "prometheus": None,
-        "sql": None,
-        "demo": DemoParams(num_services=1, num_days=1, freq="1h"),
-    }
-    return IngestParams.model_validate(values | changes)
-
-
-class Ingested:
-    def __init__(self, root, *paths, **changes):
-        self.directory = root / "series"
-        self.directory.mkdir()
-        self.report = ingest_source(params(*paths, **changes), root, self.directory)
-        self.shards = sorted(self.directory.glob("part-*.parquet"))
-        self.rows = pl.concat(pl.read_parquet(path) for path in self.shards)
-        self.items = pl.read_parquet(self.directory / "items.parquet")
-        self.rejected = pl.read_parquet(self.directory / "rejected.parquet")
-
-    def values(self, item, variate="target"):
-        rows = self.rows.filter(pl.col("item_id") == item, pl.col("variate") == variate)
-        return rows["value"].to_list()
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import sqlite3
 
 import polars as pl
 import pytest
+from ingested import ingest_params
 
-from toto_core.config import DemoParams, IngestParams
 from toto_core.data import sql
 from toto_core.data.sources import ingest_source
 from toto_core.errors import ConfigError, DataError
@@ -14,32 +14,10 @@ URI = "sqlite:///x.db"
 QUERY = "select host as item_id, at as timestamp, load from loads order by at"
 
 
-def params(settings, **changes):
-    return IngestParams.model_validate(
-        {
-            "source": "sql",
-            "paths": (),
-            "layout": "auto",
-            "item_id": None,
-            "timestamp": None,
-            "targets": (),
-            "past_covariates": (),
-            "known_covariates": (),
-            "freq": None,
-            "timezone": "UTC",
-            "group_pattern": None,
-            "prometheus": None,
-            "sql": settings,
-            "demo": DemoParams(num_services=1, num_days=1, freq="1h"),
-        }
-        | changes
-    )
-
-
-def ingest(tmp_path, settings, **changes):
+def ingest(tmp_path, settings):
     directory = tmp_path / "series"
     directory.mkdir()
-    report = ingest_source(params(settings, **changes), tmp_path, directory)
+    report = ingest_source(ingest_params(source="sql", sql=settings), tmp_path, directory)
     return report, pl.read_parquet(directory / "part-*.parquet"), directory
 
 

@@ -288,7 +288,11 @@ def _write_metrics(root, forecasts, losses, splits):
         },
     )
     _json(metrics / "split.json", {"test_origins": NUM_ORIGINS, "folds": 1, "held_out_items": 1})
-    _json(metrics / "augment.json", {"points": 90_000, "synthetic_share": 0.25})
+    drawn = {NASTY: 0.75, "synthetic": 0.25}
+    mixture = {
+        name: {"items": 4, "points": 90_000, "share": share} for name, share in drawn.items()
+    }
+    _json(metrics / "augment.json", {"synthetic_share": 0.25, "mixture": {"sources": mixture}})
     _json(
         metrics / "train.json",
         {"best_step": 900, "steps": 1100, "validation_loss": 0.142, "points_seen": 21_000_000},

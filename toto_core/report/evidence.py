@@ -23,6 +23,7 @@ from toto_core.report.markup import (
     table,
     time_text,
 )
+from toto_core.report.mixture_part import mixture_details
 
 NUM_SERIES = 6  # shown at each end of the list
 NUM_EXAMPLES = 8
@@ -229,7 +230,7 @@ def data_section(metrics: Mapping[str, Json], splits: Json, card: Json) -> str:
         body += f"<details><summary>{len(sources)} sources</summary>{more}</details>"
     elif sources:
         body += table(("source", "rows", "licence"), sources, caption="Sources")
-    return section("The data", lead, body)
+    return section("The data", lead, body + mixture_details(augment))
 
 
 def record_section(params: Json, card: Json) -> str:

@@ -46,7 +46,7 @@ class Corpus:
         validation_positions: first horizon step of each validation origin, or -1.
     """
 
-    shards: tuple[Float32[np.ndarray, "_"], ...]
+    shards: tuple[Float32[np.ndarray, " _"], ...]
     shard: Int64[np.ndarray, " N"]
     offset: Int64[np.ndarray, " N"]
     length: Int64[np.ndarray, " N"]

@@ -98,7 +98,7 @@ class ShardWriter:
         self._file, self._size, self._hash = None, 0, hashlib.sha256()
 
 
-def map_shards(directory: Path, shards: Sequence[Shard]) -> tuple[Float32[np.ndarray, "_"], ...]:
+def map_shards(directory: Path, shards: Sequence[Shard]) -> tuple[Float32[np.ndarray, " _"], ...]:
     """Map the shards for reading.
 
     Raises:
