@@ -19,6 +19,7 @@ from typing import Any, Final, Literal
 import polars as pl
 from polars.exceptions import PolarsError
 
+from toto_core.data import object_store
 from toto_core.errors import DataError
 
 # pl.Schema is a mapping of this type, but its annotation breaks the runtime type checks of tests.
@@ -86,20 +87,30 @@ class RawFile:
         return Path(self.location)
 
 
-def find_files(patterns: Sequence[str], root: Path) -> list[Path]:
-    """Return the data files that files, folders and globs name, each once, ordered by name.
+def find_files(patterns: Sequence[str], root: Path) -> list[str]:
+    """Return where the data files lie that files, folders and globs name, each once, in order.
 
     Args:
-        patterns: absolute or relative to ``root``; ``**`` crosses folders, a folder means all
-            data files below it.
+        patterns: absolute or relative to ``root``, or in an object store; ``**`` crosses folders,
+            a folder means all data files below it.
+
+    Returns:
+        local paths ordered by their parts, then addresses in object stores.
 
     Raises:
         DataError: one line for each pattern without a data file.
     """
     found: set[Path] = set()
+    addresses: set[str] = set()
     faults = []
     for pattern in patterns:
         path = root / pattern
+        if object_store.is_address(pattern):
+            try:
+                addresses.update(object_store.find(pattern))
+            except DataError as error:
+                faults.append(str(error))
+            continue
         if path.is_dir():
             matches = [file for file in path.rglob("*") if _belongs(file, path)]
             fault = f"0 data files in the folder, {_kinds()} are read"
@@ -117,19 +128,19 @@ def find_files(patterns: Sequence[str], root: Path) -> list[Path]:
             faults.append(f"ingest.paths: {pattern} = {fault}; mend the path in params.yaml")
     if faults:
         raise DataError("\n".join(faults))
-    return sorted(found)
+    return [*map(str, sorted(found)), *sorted(addresses)]
 
 
-def look_at(paths: Sequence[Path], root: Path) -> list[RawFile]:
+def look_at(locations: Sequence[str], root: Path) -> list[RawFile]:
     """Look at the beginning of each file.
 
     Raises:
         DataError: one line for each file that is empty, unreadable or not what its name says.
     """
     files, faults = [], []
-    for path in paths:
+    for location in locations:
         try:
-            files.append(_look_at_one(path, root))
+            files.append(_look_at_one(location, root))
         except DataError as error:
             faults.append(str(error))
     if faults:
@@ -232,7 +243,11 @@ def _unpacked(path: Path, scratch: Path) -> Path:
     return copy
 
 
-def _look_at_one(path: Path, root: Path) -> RawFile:
+def _look_at_one(location: str, root: Path) -> RawFile:
+    path = Path(location)
+    if object_store.is_address(location):
+        schema = _typed_schema(location, location, "parquet")
+        return RawFile(location, location, path.stem, "parquet", "", schema)
     name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
     extensions = [part.lower() for part in path.suffixes]
     extension = next((part for part in reversed(extensions) if part not in _COMPRESSIONS), "")
@@ -248,11 +263,11 @@ def _look_at_one(path: Path, root: Path) -> RawFile:
     else:
         if kind == "ipc" and not _starts_with(path, b"ARROW1"):
             kind = "ipc_stream"
-        schema = _typed_schema(path, name, kind)
-    return RawFile(str(path), name, item, kind, separator, schema)
+        schema = _typed_schema(location, name, kind)
+    return RawFile(location, name, item, kind, separator, schema)
 
 
-def _typed_schema(path: Path, name: str, kind: Kind) -> Schema:
+def _typed_schema(path: str, name: str, kind: Kind) -> Schema:
     try:
         if kind == "parquet":
             scan = pl.scan_parquet(path, glob=False)
