@@ -233,8 +233,18 @@ class FamilyWeights(Section):
     """How often each synthetic family is drawn."""
 
     trend_season: NonNegativeFloat
+    daily_weekly: NonNegativeFloat
+    daily_counts: NonNegativeFloat
+    solar: NonNegativeFloat
+    weather: NonNegativeFloat
+    road_traffic: NonNegativeFloat
+    drifting_season: NonNegativeFloat
+    copied_pattern: NonNegativeFloat
     autoregressive: NonNegativeFloat
+    seasonal_arima: NonNegativeFloat
+    exponential_smoothing: NonNegativeFloat
     random_walk: NonNegativeFloat
+    regime_ou: NonNegativeFloat
     shifts_spikes: NonNegativeFloat
     intermittent: NonNegativeFloat
 

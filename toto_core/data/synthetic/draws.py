@@ -56,15 +56,15 @@ def steps(length: int) -> Float32[np.ndarray, " T"]:
     return np.arange(length, dtype=np.float32)
 
 
-def standardised(signal: np.ndarray) -> Float32[np.ndarray, " T"]:
+def standardised(signal: Float32[np.ndarray, " T"]) -> Float32[np.ndarray, " T"]:
     """Mean zero and standard deviation one; a constant becomes zero."""
-    centred = np.asarray(signal, np.float32) - np.float32(signal.mean(dtype=np.float64))
-    spread = float(np.square(centred).mean()) ** 0.5
+    centred = signal - np.float32(np.add.reduce(signal) / len(signal))
+    spread = float(np.add.reduce(np.square(centred)) / len(signal)) ** 0.5
     return centred / np.float32(spread) if spread > 0 else centred
 
 
-def unit_range(signal: np.ndarray) -> Float32[np.ndarray, " T"]:
+def unit_range(signal: Float32[np.ndarray, " T"]) -> Float32[np.ndarray, " T"]:
     """From 0 to 1; a constant becomes zero."""
     low, high = float(signal.min()), float(signal.max())
-    scaled = np.asarray(signal, np.float32) - np.float32(low)
+    scaled = signal - np.float32(low)
     return scaled / np.float32(high - low) if high > low else scaled

@@ -1,12 +1,15 @@
 """Random processes that the families build on: white, coloured and wandering noise, point events.
 
-Stationary processes are made in the frequency domain, complex white noise times the root of the
-power spectrum, then one inverse transform (Timmer and Koenig 1995, Astron. Astrophys. 300, 707).
+Stationary processes are made in the frequency domain: the root of the power spectrum at random
+phases, then one inverse transform (Shinozuka and Deodatis 1991). So many terms add up to normal
+numbers, save where a few of the lowest frequencies hold the power: these have random sizes as well
+(Timmer and Koenig 1995).
 
 Shape: T time steps.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import scipy.fft
@@ -20,6 +23,9 @@ from toto_core.data.synthetic.draws import (
     standardised,
     uniform,
 )
+
+_FEW_LARGE: Final = 64  # lowest frequencies, of random size
+_FORGOTTEN: Final = 1e-8  # share of an input that no longer counts
 
 
 def white(rng: np.random.Generator, length: int) -> Float32[np.ndarray, " T"]:
@@ -53,10 +59,15 @@ def shaped(
 
     Args:
         amplitudes: roots of the power at the frequencies 0, 1/n, 2/n, ... of a transform of
-            n = ``2 * (len(amplitudes) - 1)`` steps, n at least ``length``.
+            n = ``2 * (len(amplitudes) - 1)`` steps, n at least ``length``; overwritten.
     """
-    spectrum = normal(rng, 2 * len(amplitudes)).view(np.complex64)
-    spectrum *= np.asarray(amplitudes, np.float32)
+    angles = np.float32(2 * np.pi) * rng.random(len(amplitudes), dtype=np.float32)
+    sizes = np.asarray(amplitudes, np.float32)
+    few = rng.standard_exponential(min(_FEW_LARGE, len(sizes)), dtype=np.float32)
+    sizes[: len(few)] *= np.sqrt(few)
+    spectrum = np.empty(len(sizes), np.complex64)
+    np.multiply(sizes, np.cos(angles), out=spectrum.real)
+    np.multiply(sizes, np.sin(angles), out=spectrum.imag)
     spectrum[0] = 0
     return standardised(np.asarray(scipy.fft.irfft(spectrum))[:length])
 
@@ -85,13 +96,19 @@ def autoregression(
         zeros: of the moving average.
     """
     memory = max(1 / (1 - abs(pole)) for pole in poles) if poles else 1.0
-    turn = np.exp(np.complex64(-2j * np.pi) * frequencies(length, memory=memory))
-    gain = np.ones(len(turn), np.float32)
+    angles = np.float32(2 * np.pi) * frequencies(length, memory=memory)
+    power = np.ones(len(angles), np.float32)
     for zero in zeros:
-        gain *= np.abs(1 - np.complex64(zero) * turn)
+        power *= _distance(angles, complex(zero))
     for pole in poles:
-        gain /= np.abs(1 - np.complex64(pole) * turn)
-    return shaped(rng, gain, length)
+        power /= _distance(angles, complex(pole))
+    return shaped(rng, np.sqrt(power), length)
+
+
+def _distance(angles: np.ndarray, pole: complex) -> np.ndarray:
+    """Square of the distance of a pole to the unit circle at these angles, without cancellation."""
+    half = np.sin(np.float32(0.5) * angles - np.float32(0.5 * np.angle(pole)))
+    return np.float32((1 - abs(pole)) ** 2) + np.float32(4 * abs(pole)) * half * half
 
 
 def wander(rng: np.random.Generator, length: int, memory: Number) -> Float32[np.ndarray, " T"]:
@@ -108,22 +125,21 @@ def power_law(rng: np.random.Generator, length: int, exponent: Number) -> Float3
 
 
 def leaky_sum(inputs: np.ndarray, decay: Number | np.ndarray) -> np.ndarray:
-    """Return x with x[t] = decay[t] x[t - 1] + inputs[t], x[-1] = 0.
+    """Return x with x[t] = decay[t] x[t - 1] + inputs[t] along the first axis, x[-1] = 0.
 
     Doubling (Hillis and Steele 1986): after k rounds each x holds its last 2 ** k inputs.
     """
     total, shift = np.array(inputs), 1
-    factor = np.array(decay, total.dtype)
+    if not isinstance(decay, np.ndarray):
+        factor = total.dtype.type(decay)
+        while shift < len(total) and abs(factor) > _FORGOTTEN:
+            total[shift:] += factor * total[:-shift]
+            factor, shift = factor * factor, 2 * shift
+        return total
+    factors = np.array(decay, total.dtype)
     while shift < len(total):
-        total[shift:] += (
-            factor[..., shift:] * total[:-shift] if factor.ndim else (factor * total[:-shift])
-        )
-        if factor.ndim:
-            factor[shift:] *= factor[:-shift].copy()
-        else:
-            factor = factor * factor
-            if abs(factor) < 1e-8:
-                break
+        total[shift:] += factors[shift:] * total[:-shift]
+        factors[shift:] *= factors[:-shift].copy()
         shift *= 2
     return total
 

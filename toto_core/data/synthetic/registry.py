@@ -6,19 +6,44 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float32
 
+from toto_core.data.synthetic.calendars import (
+    daily_counts,
+    daily_weekly,
+    road_traffic,
+    solar,
+    weather,
+)
 from toto_core.data.synthetic.counts import intermittent
-from toto_core.data.synthetic.processes import autoregressive, random_walk
+from toto_core.data.synthetic.processes import (
+    autoregressive,
+    copied_pattern,
+    drifting_season,
+    exponential_smoothing,
+    random_walk,
+    regime_ou,
+    seasonal_arima,
+)
 from toto_core.data.synthetic.seasonal import trend_season
 from toto_core.data.synthetic.shapes import shifts_spikes
 
 Family = Callable[[np.random.Generator, int], Float32[np.ndarray, "V T"]]
-SHORTEST: Final = 64  # steps; a family is never asked for fewer
+SHORTEST: Final = 256  # steps; a family is never asked for fewer
 FAMILIES: Final[Mapping[str, Family]] = {
     function.__name__: function
     for function in (
         trend_season,
+        daily_weekly,
+        daily_counts,
+        solar,
+        weather,
+        road_traffic,
+        drifting_season,
+        copied_pattern,
         autoregressive,
+        seasonal_arima,
+        exponential_smoothing,
         random_walk,
+        regime_ou,
         shifts_spikes,
         intermittent,
     )

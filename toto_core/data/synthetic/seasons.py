@@ -17,6 +17,7 @@ from toto_core.data.synthetic.draws import (
     standardised,
     uniform,
 )
+from toto_core.data.synthetic.noise import through
 
 _FINEST_CYCLE: Final = 4096  # points
 
@@ -57,20 +58,20 @@ def cycle(rng: np.random.Generator, size: int) -> Float32[np.ndarray, " M"]:
     if kind < 0.3:
         made = _harmonics(rng, size)
     elif kind < 0.5:
-        knots = normal(rng, int(rng.integers(3, 13)))
-        places = np.linspace(0, size, len(knots) + 1)
-        made = np.interp(np.arange(size), places, np.append(knots, knots[0]))
+        knots = normal(rng, int(rng.integers(4, 14)))
+        knots[-1] = knots[0]
+        made = through(knots, size + 1)
     elif kind < 0.65:
-        busy, steepness = uniform(rng, 0.1, 0.7), log_uniform(rng, 5, 100)
-        edges = np.abs(_phases(size) - 0.5) - busy / 2
-        made = 1 / (1 + np.exp(np.clip(steepness * edges, -50, 50)))
+        busy, steepness = np.float32(uniform(rng, 0.1, 0.7)), np.float32(log_uniform(rng, 5, 100))
+        made = np.tanh(steepness * (busy / 2 - np.abs(_phases(size) - np.float32(0.5))))
     elif kind < 0.85:
         made = peaks(rng, size, count=int(rng.integers(1, 5)))
     elif kind < 0.95:
         # No shape at all: it can only be copied from one cycle to the next.
         made = normal(rng, size) if size <= 48 else np.repeat(normal(rng, 32), -(-size // 32))
     else:
-        made = _phases(size) ** log_uniform(rng, 0.3, 3) * pick(rng, (-1, 1))
+        made = _phases(size) ** np.float32(log_uniform(rng, 0.3, 3))
+        made *= pick(rng, (-1, 1))
     return standardised(made[:size])
 
 
@@ -104,6 +105,11 @@ def sampled(
     """Read a cycle at these numbers of turns; a whole number is its start."""
     places = ((turns - np.floor(turns)) * len(made)).astype(np.intp)
     return made.take(places, mode="clip")
+
+
+def turning(turns: Float64[np.ndarray, " T"]) -> Float32[np.ndarray, " T"]:
+    """Cosine of these numbers of turns."""
+    return np.cos(np.float32(2 * np.pi) * (turns - np.floor(turns)).astype(np.float32))
 
 
 def seasons(rng: np.random.Generator, length: int) -> Float32[np.ndarray, " T"]:

@@ -1,0 +1,257 @@
+"""Families that live by the calendar: days, weeks, years, holidays, sun and weather.
+
+Shapes: T time steps, D days, M points of one cycle.
+"""
+
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float32
+
+from toto_core.data.synthetic.draws import (
+    chance,
+    log_uniform,
+    normal,
+    pick,
+    standardised,
+    uniform,
+)
+from toto_core.data.synthetic.noise import curve, power_law, through, wander, white
+from toto_core.data.synthetic.seasons import RATES, cycle, peaks, repeated, sampled, turning
+from toto_core.data.synthetic.sensor import counted, measured, positive, row
+from toto_core.data.synthetic.trends import logistic, trend
+
+_SUBDAILY: Final = ("1min", "5min", "10min", "15min", "15min", "30min", "1h", "1h", "1h", "3h")
+_PROFILE_POINTS: Final = 288
+
+
+def daily_weekly(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"]:
+    """Demand by the hour: a day's profile, other weekends, holidays, a year, levels of days.
+
+    ForecastPFN's (arXiv:2311.01933) products of calendar seasons, with whole days as the unit as
+    in load and traffic forecasting (Hong and Fan 2016).
+    """
+    day = int(RATES[pick(rng, _SUBDAILY)].day)
+    num_days = length // day + 2
+    start = int(rng.random() * day)
+    profiles = _day_profiles(rng, day)
+    kinds, levels = _day_kinds(rng, num_days), _day_levels(rng, num_days)
+    load = (profiles[kinds] * levels[:, None]).reshape(-1)[start : start + length]
+    if chance(rng, 0.5):
+        load *= np.exp(np.float32(log_uniform(rng, 0.02, 0.3)) * wander(rng, length, day / 8))
+    load *= 1 + np.float32(log_uniform(rng, 0.005, 0.2)) * white(rng, length)
+    return _sized(rng, load)
+
+
+def daily_counts(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"]:
+    """Business by the day or week: weekdays times year times trend, holidays and promotions.
+
+    The decomposition of Prophet (Taylor and Letham 2018) as a generator.
+    """
+    rate = RATES[pick(rng, ("1D", "1D", "1D", "1B", "1W"))]
+    logs = np.float32(log_uniform(rng, 0.1, 1.0)) * trend(rng, length)
+    if rate.week:
+        logs += repeated(rng, _weekdays(rng, int(rate.week)), length)
+    places = np.arange(length) / rate.year + rng.random()
+    logs += np.float32(log_uniform(rng, 0.02, 0.6)) * sampled(_smooth_year(rng), places)
+    if chance(rng, 0.6):
+        logs += _holidays(rng, places)
+    if chance(rng, 0.5):
+        logs += np.float32(log_uniform(rng, 0.03, 0.5)) * wander(
+            rng, length, log_uniform(rng, 2, 100)
+        )
+    logs += np.float32(log_uniform(rng, 0.01, 0.4)) * white(rng, length)
+    return _sized(rng, np.exp(np.clip(logs, -12, 12)))
+
+
+def solar(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"]:
+    """Power of the sun: nothing at night, a bell by day, clouds, days of other length over a year.
+
+    Clear-sky shape: the sine of the sun's height, clipped at 0; clouds: a clearness index for each
+    day and one within the day (Graham and Hollands 1990).
+    """
+    rate = RATES[pick(rng, ("5min", "10min", "15min", "30min", "1h", "1h", "1D"))]
+    day, tilt = int(rate.day) or 1, np.float32(0.4)
+    days = np.arange(length) / day + rng.random()
+    sun = tilt * turning(days / 365.25 + rng.random())
+    latitude = uniform(rng, 0.0, 1.0)
+    noon = turning(days) if rate.day else np.float32(0.8)
+    height = np.float32(np.sin(latitude)) * sun + np.float32(np.cos(latitude)) * noon
+    clear = np.maximum(height, 0) ** np.float32(uniform(rng, 0.8, 1.6))
+    clouds = wander(rng, length // day + 2, log_uniform(rng, 0.5, 4))
+    clouds *= np.float32(log_uniform(rng, 0.1, 2.5))
+    clouds = np.repeat(clouds - np.float32(uniform(rng, -1, 2)), day)[:length]
+    if rate.day:
+        clouds += np.float32(log_uniform(rng, 0.05, 1.5)) * wander(rng, length, day / 12)
+    power = clear * logistic(-clouds)
+    if chance(rng, 0.3):  # the inverter's limit
+        power = np.minimum(power, np.float32(uniform(rng, 0.5, 0.9) * power.max()))
+    return positive(rng, power)
+
+
+def weather(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"]:
+    """Temperature, pressure, humidity, wind or rain: day, year and fronts that pass in days.
+
+    Weather generators: Richardson 1981 (temperature as seasonal mean and autoregression, rain as
+    a chain of wet spells with skewed amounts).
+    """
+    rate = RATES[pick(rng, ("10min", "10min", "30min", "1h", "1h", "3h", "1D", "1D"))]
+    day, year = rate.day or 1.0, rate.year or 365.25 * rate.day
+    places = np.arange(length)
+    smooth = turning(places / year + rng.random())
+    if chance(rng, 0.3):
+        fronts = power_law(rng, length, 1.9)
+    else:
+        fronts = wander(rng, length, day * uniform(rng, 1.5, 6))
+    signal = np.float32(log_uniform(rng, 0.3, 4)) * smooth + fronts
+    if rate.day:
+        bell = sampled(cycle_of_sun(rng), places / day + rng.random())
+        strength = np.float32(log_uniform(rng, 0.1, 2.0))
+        signal += (
+            strength
+            * (1 + np.float32(0.4) * smooth)
+            * bell
+            * np.exp(np.float32(0.3) * wander(rng, length, 2 * day))
+        )
+    kind = rng.random()
+    if kind < 0.5:
+        return measured(rng, signal + np.float32(log_uniform(rng, 0.01, 0.2)) * normal(rng, length))
+    if kind < 0.65:
+        wet = logistic(np.float32(1.5) * signal - np.float32(uniform(rng, -2, 0)))
+        return row(np.rint(1000 * np.minimum(wet * np.float32(1.05), 1)) / 10)  # humidity, %
+    skewed = np.exp(
+        np.float32(uniform(rng, 0.3, 0.7)) * (signal + np.float32(0.4) * white(rng, length))
+    )
+    if kind < 0.8:
+        return positive(rng, skewed)  # wind
+    dry = np.float32(np.quantile(skewed, uniform(rng, 0.4, 0.95)))
+    amount = np.maximum(skewed - dry, 0) * rng.standard_exponential(length, dtype=np.float32)
+    return row(np.rint(amount * np.float32(log_uniform(rng, 5, 100))) / 10)  # rain
+
+
+def road_traffic(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"]:
+    """Speed, flow or occupancy of a road: free flow, rush hours on workdays, sudden jams.
+
+    Flow and speed hang together by the fundamental diagram (Greenshields 1935).
+    """
+    rate = RATES[pick(rng, ("5min", "5min", "10min", "15min", "15min", "1h", "1h"))]
+    day = int(rate.day)
+    num_days, start = length // day + 2, int(rng.random() * day)
+    rush = peaks(rng, day, count=int(rng.integers(1, 4)))
+    base = _day_shape(rng, day)
+    weekend = np.float32(uniform(rng, 0.0, 0.4)) * rush
+    kinds = _day_kinds(rng, num_days)
+    strengths = np.exp(np.float32(0.25) * normal(rng, num_days))[:, None]
+    demand = np.stack([rush, weekend, weekend])[np.minimum(kinds, 2)] * strengths
+    demand = demand.reshape(-1)[start : start + length]
+    demand *= np.exp(np.float32(0.3) * wander(rng, length, max(1.0, day / 48)))
+    if chance(rng, 0.5):
+        jams = np.maximum(wander(rng, length, day / 24) - np.float32(uniform(rng, 1.8, 3)), 0)
+        demand += jams
+    flow = np.tile(base, num_days)[start : start + length] + demand
+    kind = rng.random()
+    noise = np.float32(log_uniform(rng, 0.005, 0.1)) * white(rng, length)
+    if kind < 0.45:
+        depth = np.float32(log_uniform(rng, 0.3, 3))
+        speed = pick(rng, (50.0, 65.0, 100.0, 120.0)) * (1 + noise) / (1 + depth * demand**2)
+        return row(np.maximum(speed, 0))
+    if kind < 0.75:
+        return _sized(rng, flow * (1 + 2 * noise))
+    occupancy = np.float32(log_uniform(rng, 0.02, 0.3)) * flow * (1 + 2 * noise)
+    return row(np.rint(np.clip(occupancy, 0, 1) * 1e4) / 1e4)
+
+
+def cycle_of_sun(rng: np.random.Generator) -> Float32[np.ndarray, " M"]:
+    """A day of temperature: a quick rise, a slow fall."""
+    phases = np.arange(_PROFILE_POINTS, dtype=np.float32) / _PROFILE_POINTS
+    skew = np.float32(uniform(rng, 0.0, 0.6))
+    return standardised(np.sin(2 * np.pi * phases + skew * np.sin(2 * np.pi * phases)))
+
+
+def _day_profiles(rng: np.random.Generator, day: int) -> Float32[np.ndarray, "3 M"]:
+    """Workdays, Saturdays, and Sundays or holidays, all above 0."""
+    work = _day_shape(rng, day)
+    if chance(rng, 0.25):
+        return np.stack([work, work, work])
+    free = _day_shape(rng, day)
+    mix = np.float32(uniform(rng, 0, 0.8))
+    low = np.float32(uniform(rng, 0.3, 1.2))
+    sunday = low * (mix * work + (1 - mix) * free)
+    part = np.float32(rng.random())
+    return np.stack([work, part * work + (1 - part) * sunday, sunday])
+
+
+def _day_shape(rng: np.random.Generator, day: int) -> Float32[np.ndarray, " M"]:
+    """One day above 0: a quiet night and peaks by day, any cycle, or open hours only."""
+    kind = rng.random()
+    if kind < 0.5:
+        shape = peaks(rng, day, count=int(rng.integers(1, 4)))
+        night = peaks(rng, day, count=1)
+        return (
+            np.float32(log_uniform(rng, 0.03, 2)) + shape + np.float32(uniform(rng, 0, 1)) * night
+        )
+    if kind < 0.85:
+        return np.exp(np.float32(log_uniform(rng, 0.05, 1.0)) * cycle(rng, day))
+    open_share, floor = uniform(rng, 0.2, 0.7), np.float32(log_uniform(rng, 0.001, 0.3))
+    shape = np.full(day, floor, np.float32)
+    first = int(rng.random() * day)
+    open_steps = (first + np.arange(max(1, int(open_share * day)))) % day
+    shape[open_steps] = np.float32(0.3) + peaks(rng, day, count=2)[open_steps]
+    return shape
+
+
+def _day_kinds(rng: np.random.Generator, num_days: int) -> np.ndarray:
+    """0 for workdays, 1 Saturdays, 2 Sundays and holidays, for each of the days."""
+    kinds = np.resize(np.array([0, 0, 0, 0, 0, 1, 2]), num_days + 7)[int(rng.random() * 7) :]
+    kinds = kinds[:num_days].copy()
+    kinds[rng.random(num_days) < log_uniform(rng, 0.002, 0.05)] = 2
+    return kinds
+
+
+def _day_levels(rng: np.random.Generator, num_days: int) -> Float32[np.ndarray, " D"]:
+    """How much each day has: its weekday, luck that lasts for days, a trend and a year."""
+    logs = np.resize(np.float32(log_uniform(rng, 0.005, 0.2)) * normal(rng, 7), num_days)
+    logs = logs + np.float32(log_uniform(rng, 0.01, 0.25)) * wander(
+        rng, num_days, log_uniform(rng, 1, 20)
+    )
+    if chance(rng, 0.5):
+        logs += np.float32(log_uniform(rng, 0.02, 0.3)) * curve(rng, num_days)
+    year = turning(np.arange(num_days) / 365.25 + rng.random())
+    return np.exp(logs + np.float32(log_uniform(rng, 0.02, 0.4)) * year).astype(np.float32)
+
+
+def _weekdays(rng: np.random.Generator, size: int) -> Float32[np.ndarray, " M"]:
+    """Logarithms of the levels of a week's days: like days, another weekend, or one closed day."""
+    week = np.float32(log_uniform(rng, 0.01, 0.5)) * normal(rng, size)
+    if size == 7 and chance(rng, 0.5):
+        week[5:] += np.float32(rng.standard_normal())
+    if chance(rng, 0.1):
+        week[0] = -8
+    return week
+
+
+def _smooth_year(rng: np.random.Generator) -> Float32[np.ndarray, " M"]:
+    knots = normal(rng, int(rng.integers(3, 9)))
+    knots[-1] = knots[0]
+    return standardised(through(knots, 1461))
+
+
+def _holidays(rng: np.random.Generator, places: np.ndarray) -> Float32[np.ndarray, " T"]:
+    """Peaks and dips at the same days of every year, some with a run-up; ``places``: in years."""
+    effect = np.zeros(1461, np.float32)
+    for _ in range(int(rng.integers(1, 7))):
+        first, size = int(rng.random() * 1461), np.float32(0.8 * rng.standard_normal())
+        run_up = int(4 * log_uniform(rng, 1, 25))
+        stretch = np.arange(first - run_up, first)
+        shape = np.linspace(0, 1, run_up, dtype=np.float32) if chance(rng, 0.5) else 1
+        effect[stretch] += size * shape
+    return sampled(effect, places)
+
+
+def _sized(rng: np.random.Generator, level: np.ndarray) -> Float32[np.ndarray, "1 T"]:
+    """Put a level above 0 on a scale: mostly plain, else Poisson counts."""
+    level = np.maximum(level, 0)
+    mean = float(level.mean())
+    if chance(rng, 0.3) and mean > 0:
+        return counted(rng, level * np.float32(log_uniform(rng, 0.5, 3e3) / mean))
+    return positive(rng, level)
