@@ -49,7 +49,7 @@ def rows(values, *, minutes=None, times=None, item="a", variate="cpu"):
     ).with_columns(pl.col("timestamp").dt.replace_time_zone("UTC"))
 
 
-def items_of(shard, freq="1min"):
+def items_of(shard, freq: str | None = "1min"):
     return (
         shard.select("item_id", "variate")
         .unique()

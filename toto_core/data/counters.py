@@ -62,7 +62,7 @@ def _drop_coarse(sieve: Sieve, is_counter: pl.Series) -> None:
     rows = rows.filter(is_counter.gather(sieve.rows["series"]))
     level, steps = pl.col("mended"), pl.col("cell").diff()
     facts = rows.group_by("series", maintain_order=True).agg(
-        highest=level.max(),
+        highest=level.max().cast(pl.Float64),
         is_whole=(level == level.floor()).all(),
         mean=(pl.col("increment") * steps).slice(1).sum() / steps.sum(),
     )
