@@ -7,6 +7,7 @@ import pytest
 from toto_core.data.shards import write_items, write_shard
 from toto_core.data.tables import (
     KNOWN_COVARIATE,
+    ROWS_AT_ONCE,
     TARGET,
     read_items,
     read_items_table,
@@ -93,3 +94,28 @@ def test_folder_without_shards_is_refused(tmp_path):
 def test_folder_without_items_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"items.parquet: not found, the stage that writes it must"):
         read_items_table(tmp_path)
+
+
+def test_items_larger_than_what_is_read_at_once_are_whole(tmp_path):
+    lengths = {"a": (1, ROWS_AT_ONCE + 200_000), "b": (3, 100_000), "c": (1, 5), "d": (2, 700_000)}
+    frames, items = [], []
+    for name, (num_variates, num_steps) in lengths.items():
+        for v in range(num_variates):
+            table = pl.select(
+                item_id=pl.lit(name),
+                variate=pl.lit(f"v{v}"),
+                timestamp=(pl.int_range(num_steps) * HOUR_US).cast(pl.Datetime("us", "UTC")),
+                value=(pl.int_range(num_steps) + v).cast(pl.Float32),
+            )
+            frames.append(table)
+            items.append((name, f"v{v}", TARGET, "1h", name, "s"))
+    write_shard(tmp_path, 0, pl.concat(frames))
+    columns = ["item_id", "variate", "role", "freq", "group", "source"]
+    write_items(tmp_path, pl.DataFrame(items, schema=columns, orient="row"))
+    for item in read_items(tmp_path):
+        num_variates, num_steps = lengths.pop(item.item_id)
+        steps = np.arange(num_steps)
+        np.testing.assert_array_equal(item.timestamps, steps * HOUR_US)
+        expected = steps.astype(np.float32) + np.arange(num_variates, dtype=np.float32)[:, None]
+        np.testing.assert_array_equal(item.values, expected)
+    assert lengths == {}

@@ -8,7 +8,7 @@ A folder of series holds
   then differences of neighbouring rows, without a group-by.)
 - ``items.parquet``: one row for each variate of each item, with the columns of ``ITEMS_SCHEMA``.
 
-Shapes: V variates, T time steps.
+Shapes: V variates, T time steps, R rows.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Int64, Shaped
 
 from toto_core.errors import DataError
 from toto_core.files import whole_parquet
@@ -47,6 +47,7 @@ ITEMS_SCHEMA = pl.Schema(
 )
 SORT_KEYS = ("item_id", "variate", "timestamp")
 ITEMS_FILE = "items.parquet"
+ROWS_AT_ONCE = 1_000_000  # in memory, unless an item has more
 
 
 @dataclass(frozen=True)
@@ -99,30 +100,57 @@ def read_items_table(directory: Path) -> pl.DataFrame:
 def read_items(directory: Path) -> Iterator[Item]:
     """Yield the items of a folder of validated series in the order of their names, per shard.
 
-    Memory holds one shard at a time.
+    Memory holds the table of items, and of the rows ``ROWS_AT_ONCE`` or one item where that is
+    larger, 12 bytes for each.
     """
-    facts = {
-        key[0]: rows.sort("variate")
-        for key, rows in read_items_table(directory).partition_by("item_id", as_dict=True).items()
-    }
-    for path in shard_paths(directory):
-        shard = pl.read_parquet(path)
-        for rows in shard.partition_by("item_id", maintain_order=True):
-            yield _item(rows, facts[rows["item_id"][0]])
-
-
-def _item(rows: pl.DataFrame, facts: pl.DataFrame) -> Item:
-    variates = tuple(facts["variate"])
-    first = facts.row(0, named=True)
-    values_VT = rows["value"].to_numpy().reshape(len(variates), -1)
-    num_steps = values_VT.shape[1]
-    return Item(
-        item_id=first["item_id"],
-        freq=first["freq"],
-        group=first["group"],
-        source=first["source"],
-        timestamps=rows["timestamp"][:num_steps].to_physical().to_numpy(),
-        values=values_VT,
-        variates=variates,
-        roles=tuple(facts["role"]),
+    facts = (
+        read_items_table(directory)
+        .group_by("item_id", maintain_order=True)
+        .agg("variate", "role", pl.col("freq", "group", "source").first())
     )
+    for path in shard_paths(directory):
+        rows = pl.scan_parquet(path)
+        lengths = rows.group_by("item_id").agg(length=pl.len().cast(pl.Int64))
+        items = (
+            lengths.collect(engine="streaming")
+            .sort("item_id")
+            .join(facts, on="item_id", how="left", maintain_order="left")
+            .with_columns(start=pl.col("length").cum_sum() - pl.col("length"))
+        )
+        batches = items.with_columns(batch=pl.col("start") // ROWS_AT_ONCE)
+        for batch in batches.partition_by("batch", maintain_order=True):
+            yield from _items(rows, batch)
+
+
+def _items(rows: pl.LazyFrame, batch: pl.DataFrame) -> Iterator[Item]:
+    """Yield the items of ``batch``, which lie one after the other in ``rows``."""
+    first = int(batch["start"][0])
+    num_rows = int(batch["length"].sum())
+    # All variates of an item have the same time stamps.
+    num_stamps = num_rows if batch.height > 1 else num_rows // len(batch["variate"][0])
+    values = _column(rows, "value", first, num_rows, np.float32)
+    timestamps = _column(rows, "timestamp", first, num_stamps, np.int64)
+    for item in batch.iter_rows(named=True):
+        start = item["start"] - first
+        values_VT = values[start : start + item["length"]].reshape(len(item["variate"]), -1)
+        yield Item(
+            item_id=item["item_id"],
+            freq=item["freq"],
+            group=item["group"],
+            source=item["source"],
+            timestamps=timestamps[start : start + values_VT.shape[1]],
+            values=values_VT,
+            variates=tuple(item["variate"]),
+            roles=tuple(item["role"]),
+        )
+
+
+def _column(
+    rows: pl.LazyFrame, name: str, first: int, num_rows: int, dtype: type[np.generic]
+) -> Shaped[np.ndarray, " R"]:
+    """Read part of a column into one array, without a second copy of all of it."""
+    found = np.empty(num_rows, dtype)
+    for start in range(0, num_rows, ROWS_AT_ONCE):
+        part = rows.select(name).slice(first + start, min(ROWS_AT_ONCE, num_rows - start)).collect()
+        found[start : start + part.height] = part[name].to_physical().to_numpy()
+    return found
