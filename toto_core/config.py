@@ -245,7 +245,19 @@ class FamilyWeights(Section):
     exponential_smoothing: NonNegativeFloat
     random_walk: NonNegativeFloat
     regime_ou: NonNegativeFloat
+    gaussian_process: NonNegativeFloat
+    kernel_synth: NonNegativeFloat
+    sawtooth: NonNegativeFloat
+    sine_waves: NonNegativeFloat
+    step_patterns: NonNegativeFloat
+    spike_train: NonNegativeFloat
+    periodic_anomalies: NonNegativeFloat
     shifts_spikes: NonNegativeFloat
+    saturating_growth: NonNegativeFloat
+    epidemic: NonNegativeFloat
+    exponential_growth: NonNegativeFloat
+    life_cycle: NonNegativeFloat
+    economy: NonNegativeFloat
     intermittent: NonNegativeFloat
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from toto_core.config import FamilyWeights
 from toto_core.data.synthetic import FAMILIES, generate, synthetic_series
 
+BEGIN_LATE = {"economy"}  # with missing values before the first, docs/data.md
 ALL = dict.fromkeys(FAMILIES, 1.0)
 
 
@@ -33,13 +34,13 @@ def test_series_is_float32_of_the_length_asked_for_and_finite(name, length, seed
     assert 1 <= len(values) <= 8
     assert values.shape[1] == length
     assert values.dtype == np.float32
-    assert np.isfinite(values).all()
+    assert np.isfinite(values).all() or name in BEGIN_LATE
 
 
 @pytest.mark.parametrize("name", sorted(FAMILIES))
 def test_series_vary_and_differ(name):
     series = [values for _, values in generate(0, 60, length=512, weights=only(name))]
-    assert np.mean([values.std(axis=1).min() > 0 for values in series]) > 0.9
+    assert np.mean([np.nanstd(values, axis=1).min() > 0 for values in series]) > 0.9
     assert len({values.tobytes() for values in series}) == 60
 
 

@@ -75,10 +75,10 @@ def shaped(
 def frequencies(length: int, *, memory: Number) -> Float32[np.ndarray, " F"]:
     """Frequencies, in cycles a step, of a transform for ``length`` steps.
 
-    A transform makes the end run into the start. So it is twice as long where what happens is felt
-    for more than a small part of the length: ``memory``, in steps.
+    A transform makes the end run into the start. So it is a quarter longer where what happens is
+    felt for more than a small part of the length: ``memory``, in steps.
     """
-    least = length if memory < length / 32 else 2 * length
+    least = length if memory < length / 32 else length + length // 4
     size = 2 * int(scipy.fft.next_fast_len(-(-least // 2), real=True) or least)
     return np.arange(size // 2 + 1, dtype=np.float32) / np.float32(size)
 

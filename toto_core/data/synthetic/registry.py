@@ -14,6 +14,14 @@ from toto_core.data.synthetic.calendars import (
     weather,
 )
 from toto_core.data.synthetic.counts import intermittent
+from toto_core.data.synthetic.gaussians import gaussian_process, kernel_synth
+from toto_core.data.synthetic.growth import (
+    economy,
+    epidemic,
+    exponential_growth,
+    life_cycle,
+    saturating_growth,
+)
 from toto_core.data.synthetic.processes import (
     autoregressive,
     copied_pattern,
@@ -24,7 +32,14 @@ from toto_core.data.synthetic.processes import (
     seasonal_arima,
 )
 from toto_core.data.synthetic.seasonal import trend_season
-from toto_core.data.synthetic.shapes import shifts_spikes
+from toto_core.data.synthetic.shapes import (
+    periodic_anomalies,
+    sawtooth,
+    shifts_spikes,
+    sine_waves,
+    spike_train,
+    step_patterns,
+)
 
 Family = Callable[[np.random.Generator, int], Float32[np.ndarray, "V T"]]
 SHORTEST: Final = 256  # steps; a family is never asked for fewer
@@ -44,7 +59,19 @@ FAMILIES: Final[Mapping[str, Family]] = {
         exponential_smoothing,
         random_walk,
         regime_ou,
+        gaussian_process,
+        kernel_synth,
+        sawtooth,
+        sine_waves,
+        step_patterns,
+        spike_train,
+        periodic_anomalies,
         shifts_spikes,
+        saturating_growth,
+        epidemic,
+        exponential_growth,
+        life_cycle,
+        economy,
         intermittent,
     )
 }
