@@ -41,9 +41,10 @@ def test_what_is_no_lone_outlier_stays(values, factor):
 
 def test_outliers_are_judged_within_their_series_and_for_their_variate_only():
     a = rows([1, 2, 1, 2, 90], item="a")
-    b = rows([90, 2, 1, 2, 1], item="b")
+    b = rows([1, 2, 1, 2, 1], item="b")
+    d = rows([80, 2, 1, 2, 1], item="d")
     c = rows([1, 2, 90, 2, 1, 2, 1], item="b", variate="memory")
-    assert check(a, b, c, max_spike={"cpu": 5}).quarantined_rows.is_empty()
+    assert check(a, b, c, d, max_spike={"cpu": 5}).quarantined_rows.is_empty()
     assert check(a, b, c, max_spike={"memory": 5}).counts.rule_rows == {"lone_outlier": 1}
 
 

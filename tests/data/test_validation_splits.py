@@ -37,7 +37,7 @@ def split(bars, day, ratio):
 PRICES = ("open", "high", "low", "close")
 
 
-def judged(*markets, splits="adjust", without=(), **changes):
+def judged(*markets, splits: str | None = "adjust", without=(), **changes):
     frames = [
         rows(bars[name].tolist(), item=bars["item"], variate=name)
         for bars in markets
