@@ -69,6 +69,20 @@ def settings_of(rows: int, num_variates: int, **changes: object) -> TrainSetting
 
 def noise_windows(folder: Path, settings: TrainSettings, context: int) -> TrainingWindows:
     """Write a corpus of random walks and open windows on it."""
+    random_walks(folder)
+    return TrainingWindows(
+        Corpus.open(folder),
+        cutoff="train",
+        context_length=context,
+        batch_size=settings.batch_size,
+        num_variates=settings.num_variates,
+        seed=0,
+        augment=settings.augment,
+    )
+
+
+def random_walks(folder: Path) -> None:
+    """Write a corpus of random walks."""
     rng = np.random.default_rng(0)
     num_variates, num_steps = _CORPUS["variates"], _CORPUS["steps"]
     entries = (
@@ -91,15 +105,6 @@ def noise_windows(folder: Path, settings: TrainSettings, context: int) -> Traini
         cutoffs=["train"],
         num_validation_origins=0,
         mixture=Mixture(synthetic_share=0.0),
-    )
-    return TrainingWindows(
-        Corpus.open(folder),
-        cutoff="train",
-        context_length=context,
-        batch_size=settings.batch_size,
-        num_variates=settings.num_variates,
-        seed=0,
-        augment=settings.augment,
     )
 
 

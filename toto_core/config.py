@@ -312,9 +312,20 @@ class NorMuonParams(Section):
 class WindowAugmentParams(Section):
     """What is changed on the fly while a batch is drawn."""
 
+    resample: Share
+    mixup: Share
+    variate_shuffle: Share
+    time_warp: Share
+    time_flip: Share
+    amplitude_modulation: Share
+    censoring: Share
+    spikes: Share
+    sign_flip: Share
     noise: Share
     noise_std: NonNegativeFloat
+    gaps: Share
     time_mask: Share
+    variate_dropout: Share
 
 
 class TrainParams(Section):

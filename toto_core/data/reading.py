@@ -7,7 +7,11 @@ import numpy as np
 from jaxtyping import Float32, Int64
 from numpy.lib.stride_tricks import sliding_window_view
 
+from toto_core.data.augmentation.mixing import mix_in
+from toto_core.data.augmentation.resampling import aggregate
+from toto_core.data.augmentation.timing import stretch
 from toto_core.data.corpus import Corpus
+from toto_core.data.drawing import Windows
 
 
 class WindowReader:
@@ -15,6 +19,31 @@ class WindowReader:
 
     def __init__(self, corpus: Corpus) -> None:
         self._corpus = corpus
+
+    def windows(
+        self, drawn: Windows, num_steps: int, rng: np.random.Generator
+    ) -> Float32[np.ndarray, "S T"]:
+        """Read the windows of a batch, slot by slot, resampled and mixed.
+
+        Args:
+            rng: draws the shares of what is mixed.
+        """
+        item, end, every = (part[drawn.window] for part in (drawn.item, drawn.end, drawn.every))
+        if (every == 1).all():
+            values = self.read(item, drawn.variate, end, num_steps)
+        else:
+            values = np.empty((len(item), num_steps), np.float32)
+            for factor in np.unique(every).tolist():
+                rows = np.flatnonzero(every == factor)
+                part = self.read(item[rows], drawn.variate[rows], end[rows], factor * num_steps)
+                way = drawn.way[drawn.window[rows]]
+                values[rows] = part if factor == 1 else aggregate(part, factor, way)
+        stretch(values, drawn.stretch[drawn.window])
+        mixed = drawn.mixed
+        if len(mixed.slot):
+            others = self.read(mixed.item, mixed.variate, mixed.end, num_steps)
+            mix_in(values, mixed.slot, others, rng)
+        return values
 
     def read(
         self,

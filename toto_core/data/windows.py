@@ -15,9 +15,9 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
-from toto_core.data.augmentation import AugmentSettings, augment
+from toto_core.data.augmentation import AugmentSettings, Block, Stream, augment, generator
 from toto_core.data.corpus import KNOWN_COVARIATE, PAST_COVARIATE, TARGET, VALIDATION, Corpus
-from toto_core.data.drawing import ItemDraw, Windows, draw_windows
+from toto_core.data.drawing import WindowDraw
 from toto_core.data.reading import WindowReader
 from toto_core.errors import DataError
 
@@ -25,7 +25,6 @@ from toto_core.errors import DataError
 PATCH_SIZE = 32
 
 UNUSED = -1
-_WINDOW_STREAM = 1
 
 Chosen = TypeVar("Chosen")
 
@@ -100,43 +99,42 @@ class TrainingWindows:
         augment: AugmentSettings,
     ) -> None:
         self._corpus = corpus
-        self._limits = corpus.limits_at(cutoff)
-        self._items = ItemDraw(corpus, self._limits, cutoff=cutoff)
         self._reader = WindowReader(corpus)
         self._shape = (batch_size, num_variates, context_length)
+        self._draw = WindowDraw(
+            corpus, corpus.limits_at(cutoff), cutoff=cutoff, shape=self._shape, augment=augment
+        )
         self._seed = seed
         self._augment = augment
 
     def batch(self, step: int) -> Batch:
         """Draw the batch of optimiser (micro-)step ``step``, from 0 on."""
-        drawn = self._draw(step)
-        num_steps = self._shape[2]
-        item = drawn.item[drawn.window]
-        values = self._reader.read(item, drawn.variate, drawn.end[drawn.window], num_steps)
-        values = values.reshape(self._shape)
+        drawn = self._draw.windows(self._seed, step)
+        shares = generator(self._seed, step, Stream.MIXUP_SHARES)
+        values = self._reader.windows(drawn, self._shape[2], shares).reshape(self._shape)
         series_ids = drawn.series[drawn.window].reshape(self._shape[:2])
-        roles = self._corpus.roles[self._corpus.role_offset[item] + drawn.variate]
-        roles = roles.reshape(series_ids.shape)
-        augment(values, series_ids, roles, self._augment, seed=self._seed, step=step)
+        first = self._corpus.role_offset[drawn.item]
+        roles = self._corpus.roles[first[drawn.window] + drawn.variate].reshape(series_ids.shape)
+        block = Block(values, series_ids, roles)
+        augment(block, self._augment, seed=self._seed, step=step)
         names = [self._corpus.item_id(n) for n in drawn.item.tolist()]
         ends = np.searchsorted(drawn.row, np.arange(1, self._shape[0] + 1)).tolist()
-        return _batch(
-            values,
-            series_ids,
-            known=roles == KNOWN_COVARIATE,
-            horizon=0,
-            items=tuple(tuple(names[a:b]) for a, b in itertools.pairwise([0, *ends])),
-        )
+        items = tuple(tuple(names[a:b]) for a, b in itertools.pairwise([0, *ends]))
+        return _batch(values, series_ids, known=block.known, horizon=0, items=items)
 
     def footprints(self, step: int) -> Footprints:
         """Say what the batch of ``step`` is made of, without reading it."""
-        drawn = self._draw(step)
-        start = np.maximum(drawn.end - self._shape[2], 0)
-        return Footprints(drawn.row, drawn.series, drawn.item, start, drawn.end)
-
-    def _draw(self, step: int) -> Windows:
-        rng = np.random.default_rng([self._seed, _WINDOW_STREAM, step])
-        return draw_windows(self._corpus, self._items, self._limits, rng, shape=self._shape)
+        drawn, num_steps = self._draw.windows(self._seed, step), self._shape[2]
+        taker = drawn.window[drawn.mixed.slot]
+        end = np.concatenate([drawn.end, drawn.mixed.end])
+        length = np.concatenate([drawn.every * num_steps, np.full(len(taker), num_steps)])
+        return Footprints(
+            row=np.concatenate([drawn.row, drawn.row[taker]]),
+            series=np.concatenate([drawn.series, drawn.series[taker]]),
+            item=np.concatenate([drawn.item, drawn.mixed.item]),
+            start=np.maximum(end - length, 0),
+            end=end,
+        )
 
 
 def validation_batches(

@@ -3,12 +3,11 @@
 Each one is a function of the windows of a batch that were already cut, so none can bring in a
 value from behind a cut-off: what is mixed or resampled was cut at its own item's limit before.
 
-``values`` is [B, V, T] with B rows, V slots and T steps, NaN = missing, and is changed in place;
-``series_ids`` [B, V] says which slots of a row are variates of one window, from 0 on, negative =
-unused. Every augmentation has a generator of its own, so switching one off changes no other.
+Every augmentation has a generator of its own, so switching one off changes no other.
 """
 
+from toto_core.data.augmentation.block import Block
 from toto_core.data.augmentation.pipeline import Stream, augment, generator
 from toto_core.training.settings import AugmentSettings
 
-__all__ = ["AugmentSettings", "Stream", "augment", "generator"]
+__all__ = ["AugmentSettings", "Block", "Stream", "augment", "generator"]

@@ -31,9 +31,12 @@ def shared(
 def lowest(
     numbers: Float64[np.ndarray, "B V"], series_ids: Int64[np.ndarray, "B V"]
 ) -> Float64[np.ndarray, "B V"]:
-    """Find the lowest number among the slots of each series, the same in all of its slots."""
+    """Find the lowest number among the slots of each series, the same in all of its slots.
+
+    Unused slots have none; what is returned for them means nothing.
+    """
     num_rows, num_slots = series_ids.shape
     place = np.arange(num_rows)[:, None] * num_slots + np.maximum(series_ids, 0)
     found = np.full(num_rows * num_slots, np.inf)
-    np.minimum.at(found, place, numbers)
+    np.minimum.at(found, place, np.where(series_ids >= 0, numbers, np.inf))
     return found[place]

@@ -9,8 +9,9 @@ Shapes: B rows, V slots, T time steps, n slots that are hit.
 """
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Bool, Int64
 
+from toto_core.data.augmentation.block import Block
 from toto_core.data.augmentation.chance import by_series, by_slot, lowest, shared
 from toto_core.data.augmentation.size import log_uniform
 
@@ -27,18 +28,13 @@ CLOSED_SHARE = (0.05, 0.6)
 _POINTS, _STRETCHES = 1 / 3, 1 / 3
 
 
-def time_mask(
-    values: Float32[np.ndarray, "B V T"],
-    series_ids: Int64[np.ndarray, "B V"],
-    rng: np.random.Generator,
-    *,
-    probability: float,
-) -> None:
+def time_mask(block: Block, rng: np.random.Generator, *, probability: float) -> None:
     """Hide one random stretch of a series with ``probability``.
 
     The same steps are hidden in all of its variates, as by an outage of its collector. The
     stretch has 1 to T * ``MAX_MASKED_SHARE`` steps, uniformly, and lies anywhere in the window.
     """
+    values, series_ids = block.values, block.series_ids
     num_steps = values.shape[-1]
     hit = by_series(rng, series_ids, probability)
     size, place = shared(rng, series_ids)[hit], shared(rng, series_ids)[hit]
@@ -51,18 +47,13 @@ def time_mask(
     values[hit] = part
 
 
-def gaps(
-    values: Float32[np.ndarray, "B V T"],
-    series_ids: Int64[np.ndarray, "B V"],
-    rng: np.random.Generator,
-    *,
-    probability: float,
-) -> None:
+def gaps(block: Block, rng: np.random.Generator, *, probability: float) -> None:
     """Give a series with ``probability`` the gaps of real ones: points, stretches, or regular ones.
 
     In half of the series all variates miss the same steps; in the others each one has its own
     gaps, of the same kind.
     """
+    values, series_ids = block.values, block.series_ids
     hit = by_series(rng, series_ids, probability)
     drawn = [shared(rng, series_ids)[hit] for _ in range(4)]
     kind, share, mean, together = np.array(drawn)[..., None]
@@ -84,17 +75,11 @@ def gaps(
     values[hit] = part
 
 
-def variate_dropout(
-    values: Float32[np.ndarray, "B V T"],
-    series_ids: Int64[np.ndarray, "B V"],
-    is_target: Bool[np.ndarray, "B V"],
-    rng: np.random.Generator,
-    *,
-    probability: float,
-) -> None:
+def variate_dropout(block: Block, rng: np.random.Generator, *, probability: float) -> None:
     """Hide a slot altogether with ``probability``, but one target of each series never."""
+    values, series_ids = block.values, block.series_ids
     key = rng.random(series_ids.shape)
-    kept = is_target & (key == lowest(np.where(is_target, key, np.inf), series_ids))
+    kept = block.is_target & (key == lowest(np.where(block.is_target, key, np.inf), series_ids))
     values[by_slot(rng, series_ids.shape, probability) & ~kept & (series_ids >= 0)] = np.nan
 
 

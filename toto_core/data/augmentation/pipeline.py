@@ -1,13 +1,12 @@
-"""The order of the augmentations, and the generator of each one.
+"""The order of the augmentations, and the generator of each one."""
 
-Shapes: B rows, V slots, T time steps.
-"""
-
+from collections.abc import Callable
 from enum import IntEnum
+from functools import partial
 
 import numpy as np
-from jaxtyping import Float32, Int8, Int64
 
+from toto_core.data.augmentation.block import Block
 from toto_core.data.augmentation.missing import gaps, time_mask, variate_dropout
 from toto_core.data.augmentation.size import (
     amplitude_modulation,
@@ -17,7 +16,6 @@ from toto_core.data.augmentation.size import (
     spikes,
 )
 from toto_core.data.augmentation.timing import time_flip, time_warp
-from toto_core.data.corpus import KNOWN_COVARIATE, TARGET
 from toto_core.training.settings import AugmentSettings
 
 _AUGMENT_STREAM = 2  # apart from the other streams of a batch
@@ -47,46 +45,24 @@ def generator(seed: int, step: int, stream: Stream) -> np.random.Generator:
     return np.random.default_rng([seed, _AUGMENT_STREAM, step, int(stream)])
 
 
-def augment(  # noqa: C901
-    values: Float32[np.ndarray, "B V T"],
-    series_ids: Int64[np.ndarray, "B V"],
-    roles: Int8[np.ndarray, "B V"],
-    settings: AugmentSettings,
-    *,
-    seed: int,
-    step: int,
-) -> None:
+def augment(block: Block, settings: AugmentSettings, *, seed: int, step: int) -> None:
     """Change a batch as ``settings`` says, in place, the same for the same seed and step.
 
     Resampling, mixing and the shuffle of variates decide what is read; ``data.windows`` does them
     before. First time is changed, then the size of the values, at last what is missing.
     """
-    known = roles == KNOWN_COVARIATE
-
-    def rng(stream: Stream) -> np.random.Generator:
-        return generator(seed, step, stream)
-
-    if p := settings.time_warp:
-        time_warp(values, series_ids, rng(Stream.TIME_WARP), probability=p)
-    if p := settings.time_flip:
-        time_flip(values, series_ids, known, rng(Stream.TIME_FLIP), probability=p)
-    if p := settings.amplitude_modulation:
-        amplitude_modulation(
-            values, series_ids, known, rng(Stream.AMPLITUDE_MODULATION), probability=p
-        )
-    if p := settings.censoring:
-        censoring(values, known, rng(Stream.CENSORING), probability=p)
-    if p := settings.spikes:
-        spikes(values, known, rng(Stream.SPIKES), probability=p)
-    if p := settings.sign_flip:
-        sign_flip(values, rng(Stream.SIGN_FLIP), probability=p)
-    if p := settings.noise:
-        noise(values, rng(Stream.NOISE), probability=p, std=settings.noise_std)
-    if p := settings.gaps:
-        gaps(values, series_ids, rng(Stream.GAPS), probability=p)
-    if p := settings.time_mask:
-        time_mask(values, series_ids, rng(Stream.TIME_MASK), probability=p)
-    if p := settings.variate_dropout:
-        variate_dropout(
-            values, series_ids, roles == TARGET, rng(Stream.VARIATE_DROPOUT), probability=p
-        )
+    changes: tuple[tuple[Stream, float, Callable[..., None]], ...] = (
+        (Stream.TIME_WARP, settings.time_warp, time_warp),
+        (Stream.TIME_FLIP, settings.time_flip, time_flip),
+        (Stream.AMPLITUDE_MODULATION, settings.amplitude_modulation, amplitude_modulation),
+        (Stream.CENSORING, settings.censoring, censoring),
+        (Stream.SPIKES, settings.spikes, spikes),
+        (Stream.SIGN_FLIP, settings.sign_flip, sign_flip),
+        (Stream.NOISE, settings.noise, partial(noise, std=settings.noise_std)),
+        (Stream.GAPS, settings.gaps, gaps),
+        (Stream.TIME_MASK, settings.time_mask, time_mask),
+        (Stream.VARIATE_DROPOUT, settings.variate_dropout, variate_dropout),
+    )
+    for stream, probability, change in changes:
+        if probability > 0:
+            change(block, generator(seed, step, stream), probability=probability)

@@ -7,29 +7,25 @@ Shapes: B rows, V slots, T time steps, n slots that are hit.
 """
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64
+from jaxtyping import Float32, Float64
 
+from toto_core.data.augmentation.block import Block
 from toto_core.data.augmentation.chance import by_series, by_slot, shared
 
-# Amplitude modulation: most straight pieces of the factor, and the spread of its logarithm.
+# Amplitude modulation: most straight pieces of the factor, and its range.
 MAX_PIECES = 6
-LOG_AMPLITUDE_STD = 0.5
+AMPLITUDE = (0.3, 3.0)
 # Censoring: how many places are tried for a point that is observed.
 _TRIES = 8
 # Spikes: steps that one lasts, steps from one to the next, height in units of the window's spread.
-SPIKE_STEPS = (1, 12)
-SPIKE_PERIOD = (16, 400)
+SPIKE_STEPS = (1.0, 12.0)
+SPIKE_PERIOD = (16.0, 400.0)
 SPIKE_HEIGHT = (2.0, 20.0)
 
 
-def noise(
-    values: Float32[np.ndarray, "B V T"],
-    rng: np.random.Generator,
-    *,
-    probability: float,
-    std: float,
-) -> None:
+def noise(block: Block, rng: np.random.Generator, *, probability: float, std: float) -> None:
     """Multiply each point of a slot by 1 + ``std`` * z, z standard normal, with ``probability``."""
+    values = block.values
     hit = by_slot(rng, values.shape[:2], probability)
     part = values if hit.all() else values[hit]
     factor = rng.standard_normal(part.shape, dtype=np.float32)
@@ -41,29 +37,22 @@ def noise(
         values[hit] = part
 
 
-def sign_flip(
-    values: Float32[np.ndarray, "B V T"], rng: np.random.Generator, *, probability: float
-) -> None:
+def sign_flip(block: Block, rng: np.random.Generator, *, probability: float) -> None:
     """Turn a slot upside down with ``probability``."""
+    values = block.values
     hit = by_slot(rng, values.shape[:2], probability)
     values *= np.where(hit, np.float32(-1), np.float32(1))[..., None]
 
 
-def amplitude_modulation(
-    values: Float32[np.ndarray, "B V T"],
-    series_ids: Int64[np.ndarray, "B V"],
-    known: Bool[np.ndarray, "B V"],
-    rng: np.random.Generator,
-    *,
-    probability: float,
-) -> None:
+def amplitude_modulation(block: Block, rng: np.random.Generator, *, probability: float) -> None:
     """Multiply a series by a piecewise linear factor with ``probability`` (TiRex, 2505.23719).
 
-    The factor has one to ``MAX_PIECES`` pieces between log-normal knots and is the same for all
+    The factor has one to ``MAX_PIECES`` pieces and is the same for all
     variates, so that their ratios stay. In half of the series the level counts too, in the others
     only the distance from the mean of the window.
     """
-    hit = by_series(rng, series_ids, probability) & ~known
+    values, series_ids = block.values, block.series_ids
+    hit = by_series(rng, series_ids, probability) & ~block.known
     pieces = 1 + (shared(rng, series_ids) * MAX_PIECES).astype(np.int64)[hit]
     about_mean = shared(rng, series_ids)[hit] < 0.5
     drawn = [shared(rng, series_ids)[hit] for _ in range(2 * (MAX_PIECES + 1))]
@@ -81,17 +70,13 @@ def _piecewise(
     num_steps: int, pieces: np.ndarray, shift: np.ndarray, level: np.ndarray
 ) -> Float32[np.ndarray, "n T"]:
     """Draw lines between knots; ``shift`` and ``level`` [n, knots] uniform in [0, 1) place them."""
-    knot = np.arange(MAX_PIECES + 1)
+    knot, pieces = np.arange(MAX_PIECES + 1), pieces[:, None]
     # Evenly spaced, then moved by up to 0.3 of their distance: never two at one place.
-    moved = knot + 0.6 * (shift - 0.5) * (knot > 0)
-    place = np.minimum(moved / pieces[:, None], 1.0)
-    place[knot[None, :] >= pieces[:, None]] = 1.0
-    # The triangular law of mean 0 and variance 1/6 is close to the normal one, and bounded.
-    centred = level + np.roll(level, 1, axis=1) - 1
-    height = np.exp(LOG_AMPLITUDE_STD * np.sqrt(6.0) * centred)
+    moved = knot + 0.6 * (shift - 0.5)
+    place = np.where(knot < pieces, np.where(knot > 0, moved, 0) / pieces, 1.0)
+    height = log_uniform(level, *AMPLITUDE)
     with np.errstate(divide="ignore", invalid="ignore"):
-        slope = np.nan_to_num(np.diff(height) / np.diff(place), posinf=0.0, neginf=0.0)
-    slope[knot[None, :-1] >= pieces[:, None]] = 0.0
+        slope = np.where(knot[:-1] < pieces, np.diff(height) / np.diff(place), 0.0)
     bend = np.diff(slope, axis=1, prepend=0.0)
     time = np.linspace(0, 1, num_steps, dtype=np.float32)
     factor = np.repeat(height[:, :1].astype(np.float32), num_steps, axis=1)
@@ -102,19 +87,14 @@ def _piecewise(
     return factor
 
 
-def censoring(
-    values: Float32[np.ndarray, "B V T"],
-    known: Bool[np.ndarray, "B V"],
-    rng: np.random.Generator,
-    *,
-    probability: float,
-) -> None:
+def censoring(block: Block, rng: np.random.Generator, *, probability: float) -> None:
     """Clip a slot with ``probability``, from above or below (TiRex, arXiv 2505.23719).
 
     The bound is the value of a random observed point: a quantile whose level is uniform.
     """
+    values = block.values
     num_steps = values.shape[-1]
-    hit = by_slot(rng, values.shape[:2], probability) & ~known
+    hit = by_slot(rng, values.shape[:2], probability) & ~block.known
     places = (rng.random((*hit.shape, _TRIES))[hit] * num_steps).astype(np.int64)
     above = rng.random(hit.shape)[hit] < 0.5
     part = values[hit]
@@ -127,19 +107,14 @@ def censoring(
     values[hit] = np.clip(part, low, high, out=part)
 
 
-def spikes(
-    values: Float32[np.ndarray, "B V T"],
-    known: Bool[np.ndarray, "B V"],
-    rng: np.random.Generator,
-    *,
-    probability: float,
-) -> None:
+def spikes(block: Block, rng: np.random.Generator, *, probability: float) -> None:
     """Add spikes to a slot with ``probability`` (TiRex, arXiv 2505.23719).
 
     They come regularly or at random times at the same rate, all of one slot with the same height,
     sign and length, flat or fading.
     """
-    hit = by_slot(rng, values.shape[:2], probability) & ~known
+    values = block.values
+    hit = by_slot(rng, values.shape[:2], probability) & ~block.known
     drawn = rng.random((6, *hit.shape))[:, hit][..., None]
     period = np.floor(log_uniform(drawn[0], *SPIKE_PERIOD)).astype(np.int64)
     steps = np.floor(log_uniform(drawn[1], *SPIKE_STEPS))

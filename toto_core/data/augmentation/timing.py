@@ -1,11 +1,12 @@
 """Augmentations of time: the same for all variates of a series, inside the window that was cut.
 
-Shapes: B rows, V slots, T time steps, n slots that are hit.
+Shapes: B rows, V slots, S windows, T time steps, n slots that are hit.
 """
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64
+from jaxtyping import Float32, Float64, Int64
 
+from toto_core.data.augmentation.block import Block
 from toto_core.data.augmentation.chance import by_series, lowest, shared
 
 # Time warp: waves that bend time, and the most that they change its speed: 1 - this to 1 + this.
@@ -13,21 +14,15 @@ NUM_WAVES = 4
 MAX_SPEED_CHANGE = 0.8
 
 
-def time_flip(
-    values: Float32[np.ndarray, "B V T"],
-    series_ids: Int64[np.ndarray, "B V"],
-    known: Bool[np.ndarray, "B V"],
-    rng: np.random.Generator,
-    *,
-    probability: float,
-) -> None:
+def time_flip(block: Block, rng: np.random.Generator, *, probability: float) -> None:
     """Turn a series back to front with ``probability``, from its first observed step to the last.
 
     What is missing before the first step stays there. Series with covariates that are known ahead
     are left alone: an effect would come before its cause.
     """
+    values, series_ids = block.values, block.series_ids
     num_steps = values.shape[-1]
-    guided = lowest(np.where(known, 0.0, 1.0), series_ids) == 0
+    guided = lowest(np.where(block.known, 0.0, 1.0), series_ids) == 0
     hit = by_series(rng, series_ids, probability) & ~guided
     part = values[hit]
     seen = ~np.isnan(part)
@@ -39,18 +34,13 @@ def time_flip(
     values[hit] = np.take_along_axis(part, back, axis=1)
 
 
-def time_warp(
-    values: Float32[np.ndarray, "B V T"],
-    series_ids: Int64[np.ndarray, "B V"],
-    rng: np.random.Generator,
-    *,
-    probability: float,
-) -> None:
+def time_warp(block: Block, rng: np.random.Generator, *, probability: float) -> None:
     """Let the time of a series run faster and slower with ``probability``.
 
     The place that is read at t, both in [0, 1], is t + sum_j a_j sin(pi j t) / (pi j). Its speed
     1 + sum_j a_j cos(pi j t) is positive, since sum |a_j| < 1; begin and end stay.
     """
+    values, series_ids = block.values, block.series_ids
     num_steps = values.shape[-1]
     hit = by_series(rng, series_ids, probability)
     drawn = np.array([shared(rng, series_ids)[hit] for _ in range(NUM_WAVES)]).T
@@ -62,8 +52,8 @@ def time_warp(
     values[hit] = read_between(values[hit], (num_steps - 1) * places)
 
 
-def stretch(values: Float32[np.ndarray, "B V T"], factor: Int64[np.ndarray, "B V"]) -> None:
-    """Fill a slot with its last T / ``factor`` steps, straight lines between them; 1: unchanged."""
+def stretch(values: Float32[np.ndarray, "S T"], factor: Int64[np.ndarray, " S"]) -> None:
+    """Fill a window with its last T / ``factor`` steps and straight lines between them."""
     num_steps = values.shape[-1]
     hit = factor > 1
     back = (num_steps - 1 - np.arange(num_steps)) / factor[hit][:, None]
