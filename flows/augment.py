@@ -1,4 +1,4 @@
-"""Stage ``augment``: data/valid and synthetic series -> data/corpus.
+"""Stage ``augment``: data/valid and synthetic series -> data/corpus and its fingerprints.
 
 Held-out items are not written, and of the others nothing behind the last fold's cut-off: what
 nothing may train on is not in the corpus at all.
@@ -23,6 +23,7 @@ from toto_core.data.corpus import (
     source_weights,
     write_corpus,
 )
+from toto_core.data.fingerprints import Recorder
 from toto_core.data.splits import Splits, points_before, validation_positions
 from toto_core.data.synthetic import generate
 from toto_core.data.tables import ROLES, Item, read_items, read_items_table
@@ -40,9 +41,14 @@ def run(params: Params, root: Path) -> Summary:
     _check(params.augment)
     mixture = _mixture(params.augment, root)
     splits = Splits.load(root / paths.SPLITS)
+    first = list(splits.cutoffs_us).index(TRAIN)
+
+    seen = Recorder()
 
     def entries() -> Iterator[Entry]:
-        yield from _real(read_items(root / paths.VALID), splits)
+        for entry in _real(read_items(root / paths.VALID), splits):
+            seen.add(entry.item_id, entry.values[:, : entry.limits[first]])
+            yield entry
         if params.augment.synthetic_share > 0:
             yield from _synthetic(params, splits)
 
@@ -53,9 +59,12 @@ def run(params: Params, root: Path) -> Summary:
         num_validation_origins=len(splits.validation_origins),
         mixture=mixture,
     )
+    fingerprints = seen.fingerprints()
+    fingerprints.save(root / paths.FINGERPRINTS)
     drawn = _drawn(Corpus.open(root / paths.CORPUS))
     metrics = {
         **counts,
+        "fingerprints": len(fingerprints),
         "synthetic_share": params.augment.synthetic_share,
         "mixture": {name: _listed(parts) for name, parts in drawn.items()},
     }

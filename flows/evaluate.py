@@ -13,6 +13,8 @@ from flows import paths
 from flows.stage import Summary, run_stage
 from toto_core.config import EvaluateParams, Params
 from toto_core.data import tables
+from toto_core.data.fingerprints import Fingerprints, Recorder
+from toto_core.data.overlap import UNKNOWN, contamination
 from toto_core.data.shards import write_table
 from toto_core.data.splits import Splits, to_us
 from toto_core.errors import DataError
@@ -120,6 +122,7 @@ def judge_forecaster(
         outside=outside,
         seasonality=seasons,
     )
+    report["contamination"] = _contamination(root, splits, facts)
     _write(root, forecasts, losses, facts, report)
     return _summary(report)
 
@@ -186,6 +189,21 @@ def _exclude(
     kept = marked.filter(pl.col("reason").is_null()).select(facts.columns)
     left_out = marked.filter(pl.col("reason").is_not_null())
     return kept, left_out.select(*SERIES_KEYS, "held_out", "reason").to_dicts()
+
+
+def _contamination(root: Path, splits: Splits, facts: pl.DataFrame) -> dict[str, object]:
+    """Look for the judged items' values of the test period in what the candidate was trained on."""
+    if not (root / paths.SEEN).is_file():
+        return {"overlap": UNKNOWN, "unknown": [str(paths.CANDIDATE)], "items": [], "examples": []}
+    judged = frozenset(facts["item_id"])
+    period = to_us(splits.test_start), to_us(splits.test_end)
+    targets = Recorder()
+    for item in tables.read_items(root / paths.VALID):
+        if item.item_id in judged:
+            first, last = np.searchsorted(item.timestamps, period)
+            rows = [role == tables.TARGET for role in item.roles]
+            targets.add(item.item_id, item.values[rows, first:last])
+    return contamination(targets.fingerprints(), Fingerprints.load(root / paths.SEEN))
 
 
 def _refit_forecasts(root: Path, splits: Splits, like: pl.DataFrame) -> pl.DataFrame:

@@ -9,10 +9,12 @@ VALID = Path("data/valid")
 QUARANTINE = Path("data/quarantine")
 SPLITS = Path("data/splits.json")
 CORPUS = Path("data/corpus")
+FINGERPRINTS = Path("data/fingerprints.npz")
 FORECASTS = Path("data/forecasts")
 LOSSES = Path("data/losses.parquet")
 
 CANDIDATE = Path("models/candidate")
+SEEN = CANDIDATE / FINGERPRINTS.name  # of all that the candidate and its bases were trained on
 CHECKPOINTS = Path("models/checkpoints")
 REGISTRY = Path("models/registry")
 LEDGER = Path("registry")

@@ -3,6 +3,7 @@
 The candidate is trained on everything before T0 and chosen by its loss on [T0, T1).
 """
 
+import dataclasses
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from flows.fitting import Fit, Job, fit
 from flows.stage import Summary, run_stage
 from toto_core.config import Params
 from toto_core.data.corpus import TRAIN, Corpus
+from toto_core.data.fingerprints import Fingerprints, merged
 from toto_core.data.splits import Splits
 from toto_core.data.tables import read_items
 from toto_core.errors import DataError
@@ -96,6 +98,7 @@ def _write(params: Params, root: Path, fitted: Fit, metrics: Mapping[str, float]
     with writing(root / paths.CANDIDATE) as folder:
         fitted.model.save_pretrained(folder)
         write_json(folder / "run.json", facts)
+        _seen(root, fitted.base).save(folder / paths.SEEN.name)
     with writing(root / paths.CHECKPOINTS) as folder:
         for kept in fitted.state.kept:
             fitted.take(kept.step)
@@ -127,6 +130,17 @@ def _run_facts(
         "last_training_time": _newest_seen(root, fitted.base).isoformat(),
         "versions": {"torch": str(torch.__version__), "numpy": np.__version__},
     }
+
+
+def _seen(root: Path, base: BaseModel | None) -> Fingerprints:
+    """Gather the fingerprints of what the candidate saw, those of its base included."""
+    own = Fingerprints.load(root / paths.FINGERPRINTS)
+    if base is None:
+        return own
+    stored = base.directory / paths.SEEN.name
+    if stored.is_file():
+        return merged([own, Fingerprints.load(stored)])
+    return dataclasses.replace(own, unknown=(str(base.facts["init"]),))
 
 
 def _newest_seen(root: Path, base: BaseModel | None) -> datetime:

@@ -73,6 +73,7 @@ def judged(model, baseline, **changes):
         "seasonality": 24,
         "exclusions": [],
         "headline": "words",
+        "contamination": {"overlap": "none", "asked": 12, "checkable": 11, "unknown": []},
         "coverage": {f"{q / 10:.1f}": q / 10 for q in range(1, 10)},
     } | changes.pop("evaluation", {})
     provenance = changes.pop(
@@ -506,3 +507,10 @@ def test_sign_flipped_blocks_give_uniform_p_values():
 )
 def test_worst_orders_the_outcomes(outcomes, expected):
     assert worst(outcomes) == expected
+
+
+def test_judge_fails_what_training_has_seen():
+    record = {"overlap": "found", "items": ["item-1"]}
+    verdict = judged(*panel(0, skill=0.2), evaluation={"contamination": record})
+    assert verdict.outcome == FAIL
+    assert [found.name for found in verdict.checks if found.outcome != PASS] == ["unseen targets"]

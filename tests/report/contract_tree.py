@@ -317,6 +317,7 @@ def _write_metrics(root, forecasts, losses, splits):
             "headline": f"The model is {words}.",
             "seasonality": SEASON,
             "exclusions": [],
+            "contamination": {"overlap": "none", "items": [], "asked": 6, "checkable": 6},
             "outside_test_period": [{"item_id": "old", "variate": "cpu", "held_out": False}],
             "coverage": {
                 f"{level:.1f}": float(c) for level, c in zip(LEVELS, coverage, strict=True)

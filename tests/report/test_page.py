@@ -140,7 +140,7 @@ def test_page_says_fail_and_lists_failed_checks_first(project, tmp_path):
     report.run(PARAMS, root)
     html = (root / "reports/index.html").read_text()
     assert html.index("6.1 times") < html.index('class="badge fail"')
-    assert "1 of 19 checks failed: attempts. Nothing is promoted." in html
+    assert "1 of 20 checks failed: attempts. Nothing is promoted." in html
     checks = html[html.index('<ul class="checks">') :]
     assert checks.index("<b>Attempts</b>") < checks.index("<b>Complete forecasts</b>")
 

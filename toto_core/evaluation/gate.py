@@ -15,7 +15,7 @@ from jaxtyping import Float64
 from scipy.stats import skew
 
 from toto_core.config import RegisterParams
-from toto_core.evaluation import checks, claims, consistency
+from toto_core.evaluation import checks, claims, consistency, contamination
 from toto_core.evaluation.checks import Comparison, OfVariate, Provenance
 from toto_core.evaluation.grouping import group_means
 from toto_core.evaluation.significance import ewc_dm_test
@@ -70,6 +70,7 @@ def judge(
         consistency.variates(compared, unjudged_variates(judged, panel, evaluation), params),
         *checks.calibration(rows, evaluation, params),
         checks.provenance(provenance, splits),
+        contamination.unseen(evaluation),
         checks.attempts(attempt, params),
     )
     return Verdict(

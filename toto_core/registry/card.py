@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from toto_core.evaluation.contamination import overlap_text
 from toto_core.evaluation.gate import CELL, side_by_side, skill
 from toto_core.evaluation.grouping import group_means
 from toto_core.evaluation.verdict import BASELINES, MODEL, TITLES, Verdict, p_value_text, percent
@@ -94,6 +95,7 @@ def model_card(verdict: Verdict, evidence: Evidence, losses: pl.DataFrame) -> di
                 *("coverage", "exclusions", "seasonality"),
             )
         },
+        "contamination": dict(evidence.evaluation.get("contamination") or {}),
         "worst_series": worst_series(losses),
         "limits": [*LIMITS, *_limits_of_bases(evidence.run)],
         "affiliation": AFFILIATION,
@@ -193,6 +195,8 @@ def card_markdown(card: Json, verdict: Verdict) -> str:
         f"Trained before {splits['validation_start']}, stopped by the time until "
         f"{splits['test_start']}, judged until {splits['test_end']} at "
         f"{splits['num_test_origins']} origins, {splits['prediction_length']} steps ahead.",
+        "Overlap of the judged values with the training data: "
+        f"{overlap_text(card['contamination'])}.",
         "## Weakest series",
         _table(
             ("series", "skill against no change", "held out"),

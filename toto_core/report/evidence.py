@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from toto_core.evaluation.checks import number
+from toto_core.evaluation.contamination import overlap_text
 from toto_core.evaluation.gate import side_by_side, skill
 from toto_core.evaluation.grouping import group_means
 from toto_core.evaluation.verdict import MODEL
@@ -212,6 +213,7 @@ def data_section(metrics: Mapping[str, Json], splits: Json, card: Json) -> str:
             "series outside the test period",
             count_text(len(evaluate.get("outside_test_period") or ())),
         ),
+        ("overlap with the training data", overlap_text(evaluate.get("contamination") or {})),
         ("missing points", count_text(validate.get("missing"))),
     ]
     if not math.isnan(share):

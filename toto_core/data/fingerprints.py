@@ -1,0 +1,360 @@
+"""Fingerprints of series: short hashes by which a copy is known again under any name.
+
+A fingerprint describes ``SIZE`` neighbouring second differences of a series at one of several
+sampling rates: which of them are the larger half, and their signs. Level, trend, unit and scale
+drop out, and small errors of rounding seldom change it. A window is taken where its middle is the
+largest value of the window: such places follow from the content, so that they are found again at
+any offset and in any phase of a coarser copy. Coarser rates are means of ``rate`` steps (averages,
+sums) and every ``rate``-th value (closing prices, fewer scrapes).
+
+What many unrelated series look like is left out: smooth windows, windows of few distinct values
+(counts, steps, constant stretches), and whatever an item shows at two times (pure seasons). The
+places are chosen like winnowing does in texts (Schleimer, Wilkerson and Aiken, 2003); that several
+fingerprints must agree on one offset (``data.overlap``) comes from finding recordings of music
+(Wang, 2003).
+
+Shapes: T time steps, V variates, W windows, P phases, F fingerprints.
+"""
+
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float32, Float64, Int32, Int64, Shaped, UInt8, UInt32
+
+from toto_core.errors import DataError
+from toto_core.files import writing
+
+HALF = 10
+SIZE = 2 * HALF + 1
+RATES = (2, 3, 4, 5, 6, 7, 12, 24)
+# Rate and whether its values are means. The place in this table is stored.
+CHANNELS = ((1, False), *((rate, mean) for rate in RATES for mean in (True, False)))
+# Of the windows at a coarser rate, which have as many phases as the rate, this share is kept.
+COARSE_SHARE = 0.25
+# More fingerprints than these are thinned out by their hash, the same ones everywhere.
+MAX_STORED = 2**24
+# Of an item's fingerprints at one rate, this share may show up twice.
+MAX_REPEATED = 0.1
+
+_MIN_DISTINCT = SIZE // 2
+_MIN_CHANGES = SIZE // 3
+_PIECE = 2**16
+_REACH = (HALF + 2) * RATES[-1]
+_WEIGHTS = np.random.default_rng(7).integers(1, 2**62, (2, SIZE), dtype=np.uint64) * 2 + 1
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+_ARRAYS = ("hash", "channel", "position", "item")
+
+
+@dataclass(frozen=True)
+class Fingerprints:
+    """Fingerprints of some items, sorted by item, channel, hash and position.
+
+    Attributes:
+        item: place in ``items``.
+        channel: place in ``CHANNELS``.
+        position: time step at which the middle value of the window begins, from the item's first
+            step on.
+        items: names.
+        thinned: hashes that are no multiple of it were left out; 1: none.
+        unknown: models that saw more than this, and nobody knows what.
+    """
+
+    hash: UInt32[np.ndarray, " F"]
+    channel: UInt8[np.ndarray, " F"]
+    position: Int64[np.ndarray, " F"]
+    item: Int32[np.ndarray, " F"]
+    items: tuple[str, ...]
+    thinned: int = 1
+    unknown: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        """Return how many fingerprints there are."""
+        return len(self.hash)
+
+    def save(self, path: Path) -> None:
+        """Write them to one file, the same bytes for the same fingerprints."""
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        arrays["items"] = np.array(self.items, np.str_)
+        arrays["thinned"] = np.array(self.thinned)
+        arrays["unknown"] = np.array(self.unknown, np.str_)
+        with writing(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> "Fingerprints":
+        """Read what ``save`` wrote.
+
+        Raises:
+            DataError: if the file is missing or torn.
+        """
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in _ARRAYS}
+                names, unknown = (tuple(stored[key].tolist()) for key in ("items", "unknown"))
+                thinned = int(stored["thinned"])
+                return cls(**arrays, items=names, thinned=thinned, unknown=unknown)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise DataError(
+                f"{path}: no fingerprints ({' '.join(str(error).split())}), the file of the "
+                "augment stage is needed; run dvc repro augment"
+            ) from None
+
+
+class Recorder:
+    """Collects the fingerprints of items that are shown to it one after another.
+
+    Memory holds about ``MAX_STORED`` fingerprints and one piece of an item.
+    """
+
+    def __init__(self) -> None:
+        self._items: list[str] = []
+        self._parts: list[tuple[np.ndarray, ...]] = []
+        self._stored = 0
+        self._thinned = 1
+        self._pieces: list[_Piece] = []
+        self._waiting = 0
+
+    def add(self, item_id: str, values: Float32[np.ndarray, "V T"]) -> None:
+        """Record all variates of an item; NaN = missing.
+
+        Args:
+            values: on a regular grid; windows with a missing value are left out.
+        """
+        number = len(self._items)
+        self._items.append(item_id)
+        length = values.shape[1]
+        for row in values:
+            for start in range(0, max(length - 2 * _REACH, 1), _PIECE):
+                end = min(length, start + _PIECE + 2 * _REACH)
+                first = start + _REACH if start else 0
+                last = end if end == length else end - _REACH
+                self._pieces.append(_Piece(number, row[start:end], start, first, last))
+                self._waiting += end - start + RATES[-1]
+                if self._waiting >= _PIECE:
+                    self._take()
+
+    def fingerprints(self) -> Fingerprints:
+        """Return what was recorded, without what an item shows more than once."""
+        self._take()
+        return _distinctive(_joined(self._parts), tuple(self._items), self._thinned)
+
+    def _take(self) -> None:
+        if self._pieces:
+            part = _of_pieces(self._pieces)
+            self._parts.append(tuple(array[_kept(part[0], self._thinned)] for array in part))
+            self._stored += len(self._parts[-1][0])
+        self._pieces, self._waiting = [], 0
+        while self._stored > MAX_STORED:
+            self._thinned *= 2
+            self._parts = [
+                tuple(array[_kept(part[0], self._thinned)] for array in part)
+                for part in self._parts
+            ]
+            self._stored = sum(len(part[0]) for part in self._parts)
+
+
+def record(items: Iterable[tuple[str, Float32[np.ndarray, "V T"]]]) -> Fingerprints:
+    """Fingerprint items: names and values."""
+    recorder = Recorder()
+    for item_id, values in items:
+        recorder.add(item_id, values)
+    return recorder.fingerprints()
+
+
+def merged(parts: Iterable[Fingerprints]) -> Fingerprints:
+    """Join the fingerprints of several collections; items of one name become one."""
+    parts = list(parts)
+    names = sorted({name for part in parts for name in part.items})
+    place = {name: n for n, name in enumerate(names)}
+    thinned = max(part.thinned for part in parts)
+    rows = []
+    for part in parts:
+        keep = _kept(part.hash, thinned)
+        renamed = np.array([place[name] for name in part.items], np.int32)[part.item]
+        rows.append((part.hash[keep], part.channel[keep], part.position[keep], renamed[keep]))
+    unknown = tuple(sorted({name for part in parts for name in part.unknown}))
+    return replace(_sorted(_joined(rows), tuple(names), thinned), unknown=unknown)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Part of one variate; windows whose middle lies in [first, last) are its own."""
+
+    item: int
+    values: Float32[np.ndarray, " T"]
+    start: int
+    first: int
+    last: int
+
+
+def _of_pieces(pieces: list[_Piece]) -> tuple[np.ndarray, ...]:
+    """Fingerprint pieces in one pass, laid end to end with gaps that no window can cross."""
+    gap = np.full(RATES[-1], np.nan)
+    values = np.concatenate([part for piece in pieces for part in (piece.values, gap)])
+    lengths = np.array([len(piece.values) + len(gap) for piece in pieces])
+    begins = np.cumsum(lengths) - lengths
+    values = values.astype(np.float64)
+    missing = np.isnan(values)
+    sums = np.append(0.0, np.cumsum(np.where(missing, 0.0, values)))
+    gaps = np.append(0, np.cumsum(missing))
+    rows = []
+    for channel, (rate, mean) in enumerate(CHANNELS):
+        coarse = values
+        if mean:
+            coarse = sums[rate:] - sums[:-rate]
+            coarse[gaps[rate:] != gaps[:-rate]] = np.nan
+        hashes, places = _windows(coarse, rate)
+        piece = np.searchsorted(begins, places, side="right") - 1
+        start, first, last, item = (
+            np.array([getattr(piece, name) for piece in pieces], np.int64)[piece]
+            for name in ("start", "first", "last", "item")
+        )
+        positions = places - begins[piece] + start
+        own = (positions >= first) & (positions < last)
+        channels = np.full(own.sum(), channel, np.uint8)
+        rows.append((hashes[own], channels, positions[own], item[own].astype(np.int32)))
+    return _joined(rows)
+
+
+def _windows(
+    values: Float64[np.ndarray, " T"], rate: int
+) -> tuple[UInt32[np.ndarray, " W"], Int64[np.ndarray, " W"]]:
+    """Hash the windows of every ``rate``-th value around each place that stands out.
+
+    Returns:
+        Hashes, and the index of each window's middle value.
+    """
+    none = np.zeros(0, np.uint32), np.zeros(0, np.int64)
+    if len(values) < (SIZE + 2) * rate:
+        return none
+    curve = values[2 * rate :] - 2 * values[rate:-rate] + values[: -2 * rate]
+    # Column p holds phase p; the tail that fills no row is lost to the gap behind the last piece.
+    curve_WP = curve[: len(curve) // rate * rate].reshape(-1, rate).astype(np.float32)
+    peak_WP = _sliding_max(curve_WP)
+    middle_WP = curve_WP[HALF : len(curve_WP) - HALF]
+    # A missing value makes the maximum NaN, which equals nothing.
+    found = np.flatnonzero((middle_WP == peak_WP) & (middle_WP > 0))
+    centre = found + HALF * rate
+    flat = curve_WP.reshape(-1)
+    if rate > 1:
+        centre = centre[_chosen(flat, centre, rate)]
+    windows = flat[centre[:, None] + rate * np.arange(-HALF, HALF + 1)]
+    symbols, good = _symbols(windows)
+    return _hashes(symbols[good]), centre[good] + rate
+
+
+def _sliding_max(values: Float32[np.ndarray, "T P"]) -> Float32[np.ndarray, "W P"]:
+    """Maximum of every ``SIZE`` rows, by doubling."""
+    width = 1
+    while 2 * width <= SIZE:
+        values = np.maximum(values[:-width], values[width:])
+        width *= 2
+    return np.maximum(values[: -(SIZE - width)], values[SIZE - width :])
+
+
+def _chosen(
+    flat: Float32[np.ndarray, " T"], centre: Int64[np.ndarray, " W"], rate: int
+) -> Bool[np.ndarray, " W"]:
+    """Choose ``COARSE_SHARE`` of the windows by what they hold: two even questions to each."""
+    answers = [
+        np.abs(flat[centre + apart * rate]) > np.abs(flat[centre - apart * rate])
+        for apart in (2, 3)
+    ]
+    return answers[0] & answers[1]
+
+
+def _symbols(
+    windows: Float32[np.ndarray, "W size"],
+) -> tuple[UInt8[np.ndarray, "W size"], Bool[np.ndarray, " W"]]:
+    """Turn windows into 0 (small half), 1 (large, negative), 2 (large, positive).
+
+    Returns:
+        The symbols, and which windows tell a series from others.
+    """
+    size = np.abs(windows)
+    order = np.sort(size, axis=1)
+    still = 1e-5 * order[:, -1]
+    edge = (order[:, HALF] + order[:, HALF + 1]) / 2
+    symbols = (size > edge[:, None]) * (1 + (windows > 0)).astype(np.uint8)
+    distinct = (np.diff(order, axis=1) > still[:, None]).sum(axis=1)
+    changes = (symbols[:, 1:] != symbols[:, :-1]).sum(axis=1)
+    clear = order[:, HALF + 1] - order[:, HALF] > still
+    return symbols, clear & (distinct >= _MIN_DISTINCT) & (changes >= _MIN_CHANGES)
+
+
+def _hashes(symbols: UInt8[np.ndarray, "W size"]) -> UInt32[np.ndarray, " W"]:
+    mixed = np.zeros(len(symbols), np.uint64)
+    for place in range(SIZE):
+        for symbol in (1, 2):
+            mixed += _WEIGHTS[symbol - 1, place] * (symbols[:, place] == symbol)
+    mixed ^= mixed >> np.uint64(31)
+    return ((mixed * _MIX) >> np.uint64(32)).astype(np.uint32)
+
+
+def _kept(hashes: UInt32[np.ndarray, " F"], thinned: int) -> Bool[np.ndarray, " F"]:
+    return hashes % np.uint32(thinned) == 0
+
+
+def _joined(rows: list[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
+    empty = (np.zeros(0, np.uint32), np.zeros(0, np.uint8), np.zeros(0, np.int64))
+    return tuple(
+        np.concatenate(columns)
+        for columns in zip((*empty, np.zeros(0, np.int32)), *rows, strict=True)
+    )
+
+
+def _sorted(rows: tuple[np.ndarray, ...], items: tuple[str, ...], thinned: int) -> Fingerprints:
+    hashes, channels, positions, numbers = rows
+    order = np.lexsort((positions, _key(hashes, channels, numbers)))
+    hashes, channels, positions, numbers = (array[order] for array in rows)
+    return Fingerprints(hashes, channels, positions, numbers, items, thinned)
+
+
+def _distinctive(
+    rows: tuple[np.ndarray, ...], items: tuple[str, ...], thinned: int
+) -> Fingerprints:
+    """Leave out what an item shows at two times; neighbouring phases are one time.
+
+    Where it shows much twice, at one rate, the rest is mostly the same rhythm with other noise,
+    which another series may have: then all of that rate is left out.
+    """
+    found = _sorted(rows, items, thinned)
+    if not len(found):
+        return found
+    first, size = _runs(_key(found.hash, found.channel, found.item))
+    last = first + size - 1
+    rate = np.array([rate for rate, _ in CHANNELS])[found.channel[first]]
+    once = found.position[last] - found.position[first] <= 2 * rate
+    keep = np.repeat(once, size)
+    first, size = _runs(_key(np.zeros(len(found), np.uint64), found.channel, found.item))
+    rhythmic = np.add.reduceat(~keep, first) > MAX_REPEATED * size
+    keep &= ~np.repeat(rhythmic, size)
+    return Fingerprints(
+        found.hash[keep],
+        found.channel[keep],
+        found.position[keep],
+        found.item[keep],
+        items,
+        thinned,
+    )
+
+
+def _runs(key: Shaped[np.ndarray, " F"]) -> tuple[np.ndarray, np.ndarray]:
+    """Where each run of equal keys begins, and how long it is."""
+    first = np.flatnonzero(np.append(True, key[1:] != key[:-1]))
+    return first, np.diff(np.append(first, len(key)))
+
+
+def _key(
+    hashes: Shaped[np.ndarray, " F"],
+    channels: Shaped[np.ndarray, " F"],
+    numbers: Shaped[np.ndarray, " F"],
+) -> Shaped[np.ndarray, " F"]:
+    return (
+        (numbers.astype(np.uint64) << np.uint64(37))
+        | (channels.astype(np.uint64) << np.uint64(32))
+        | hashes
+    )
