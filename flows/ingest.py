@@ -17,6 +17,8 @@ from toto_core.files import write_json, writing
 
 # The metrics are committed to git, so they list no more than these many files.
 MAX_SOURCES = 100
+# What the next run need not read again; outside of the outs, which DVC removes before each run.
+STATE = paths.RUNS / "ingest"
 
 
 def run(params: Params, root: Path) -> Summary:
@@ -26,7 +28,7 @@ def run(params: Params, root: Path) -> Summary:
         if params.ingest.source == "demo":
             report = _demo(params.ingest, params.seed, directory)
         else:
-            report = ingest_source(params.ingest, root, directory)
+            report = ingest_source(params.ingest, root, directory, state=root / STATE)
     write_json(root / paths.METRICS / "ingest.json", _metrics(report))
     return _summary(report)
 

@@ -27,12 +27,13 @@ def ingest_params(*paths, **changes):
 
 
 class Ingested:
-    """What ``ingest_source`` wrote to ``root``/series."""
+    """What ``ingest_source`` wrote to ``root``/series, or another folder."""
 
-    def __init__(self, root, *paths, **changes):
-        self.directory = root / "series"
+    def __init__(self, root, *paths, to="series", state=None, **changes):
+        self.directory = root / to
         self.directory.mkdir()
-        self.report = ingest_source(ingest_params(*paths, **changes), root, self.directory)
+        params = ingest_params(*paths, **changes)
+        self.report = ingest_source(params, root, self.directory, state=state)
         self.shards = sorted(self.directory.glob("part-*.parquet"))
         self.rows = pl.concat(pl.read_parquet(path) for path in self.shards)
         self.items = pl.read_parquet(self.directory / "items.parquet")

@@ -14,7 +14,7 @@ MIDNIGHT = datetime(2024, 1, 31, tzinfo=UTC)
 
 def read(values, timezone="UTC", items=None):
     column = values if isinstance(values, pl.Series) else pl.Series("time", values)
-    reader = TimestampReader(detect_format(column, where="x.csv: time"), timezone)
+    reader = TimestampReader(detect_format(column, where="x.csv: time", more=lambda: column), timezone)
     return reader.read(column, items).to_list()
 
 

@@ -131,8 +131,13 @@ def find_files(patterns: Sequence[str], root: Path) -> list[str]:
     return [*map(str, sorted(found)), *sorted(addresses)]
 
 
-def look_at(locations: Sequence[str], root: Path) -> list[RawFile]:
+def look_at(locations: Sequence[str], root: Path, *, known: Mapping[str, RawFile]) -> list[RawFile]:
     """Look at the beginning of each file.
+
+    Args:
+        locations: as ``find_files`` returns them.
+        root: the project.
+        known: files that were looked at before, by location.
 
     Raises:
         DataError: one line for each file that is empty, unreadable or not what its name says.
@@ -140,7 +145,7 @@ def look_at(locations: Sequence[str], root: Path) -> list[RawFile]:
     files, faults = [], []
     for location in locations:
         try:
-            files.append(_look_at_one(location, root))
+            files.append(known.get(location) or _look_at_one(location, root))
         except DataError as error:
             faults.append(str(error))
     if faults:

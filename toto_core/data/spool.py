@@ -6,8 +6,9 @@ loaded, sorted and written as one shard. Memory grows with the number of items a
 the longest item alone.
 """
 
-import zlib
-from dataclasses import dataclass, field
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -15,92 +16,60 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float32, Int64, UInt32
 
-from toto_core.data.frequency import Frequency, infer_freqs
+from toto_core.data.codes import FACTS_SCHEMA, Items, Variates, bucket_of
+from toto_core.data.frequency import Frequency
 from toto_core.data.shards import (
     REJECTED_FILE,
     REJECTED_SCHEMA,
     IngestReport,
     freq_counts,
     write_items,
-    write_shard,
     write_table,
 )
-from toto_core.data.tables import ROLES
+from toto_core.data.sorting import ROW, Order, Shard
+from toto_core.data.tables import ROLES, shard_path
 from toto_core.errors import DataError
 
-ROWS_PER_SHARD: Final = 6_000_000
+ROWS_PER_SHARD: Final = 2_000_000
 _FLUSH_ROWS: Final = 2_000_000
 _FLUSH_REJECTED: Final = 200_000
-_ROW: Final = np.dtype([("item", "<u4"), ("variate", "<u2"), ("time", "<i8"), ("value", "<f4")])
-# Units that time stamps are counted in while they are sorted, so that the key fits 63 bits.
-_TIME_UNITS_US: Final = (1_000_000, 1_000)
-
-
-class Items:
-    """The items seen so far, by their code.
-
-    Attributes:
-        sources: file of each item's first row.
-        origins: for each item, what kind of file it is from; see ``note``.
-        freqs: declared canonical frequency of each item that has one.
-    """
-
-    def __init__(self) -> None:
-        self.sources: list[str] = []
-        self.origins: list[str] = []
-        self.freqs: dict[int, str] = {}
-        self._categories = pl.Categories.random("toto", pl.UInt32())
-        # Polars forgets the categories when the last series of them is gone.
-        self._alive = pl.Series([], dtype=pl.Categorical(self._categories))
-
-    def encode(self, names: pl.Series) -> pl.Series:
-        """Return the code of each name, UInt32, null for null."""
-        return names.cast(self._alive.dtype).to_physical()
-
-    def note(self, codes: pl.Series, sources: pl.Series | str, *, origin: str) -> None:
-        """Remember where items are from.
-
-        Args:
-            codes: of rows of one group of files.
-            sources: file of each row, or of all.
-            origin: what an item must share in all its files: layout and columns.
-
-        Raises:
-            DataError: if an item was seen in a file of another origin.
-        """
-        table = pl.DataFrame({"code": codes}).with_columns(
-            source=sources if isinstance(sources, pl.Series) else pl.lit(sources)
-        )
-        first = table.unique("code", keep="first").sort("code")
-        for code, source in first.iter_rows():
-            if code == len(self.sources):
-                self.sources.append(source)
-                self.origins.append(origin)
-            elif self.origins[code] != origin:
-                raise DataError(
-                    f"{source}: item {self.names()[code]!r} has {origin}, but in "
-                    f"{self.sources[code]} it has {self.origins[code]}; one is needed: "
-                    "rename the item or ingest the files apart"
-                )
-
-    def names(self) -> pl.Series:
-        """Names in the order of their codes."""
-        return self._categories.to_series().head(len(self.sources))
 
 
 @dataclass
-class Variates:
-    """Names of variates and their roles, by their code."""
+class Count:
+    """Rows of one file: those that were kept, and cells without a value."""
 
-    names: list[str] = field(default_factory=list)
-    roles: list[str] = field(default_factory=list)
+    rows: int = 0
+    empty: int = 0
 
-    def encode(self, name: str, role: str) -> int:
-        """Return the code of a variate, a new one for a new name."""
-        if name not in self.names:
-            self.names.append(name)
-            self.roles.append(role)
-        return self.names.index(name)
+
+@dataclass(frozen=True)
+class Base:
+    """What an earlier run wrote of files that have not changed since.
+
+    Attributes:
+        shards: its shards by their buckets, which are those of this run.
+        paths: where they lie.
+        facts: of its items but the dropped ones, with the columns of ``codes.FACTS_SCHEMA`` and
+            files by their numbers in this run.
+        dropped: items whose rows are left out.
+        variates: its variates.
+        counts: rows of its files but the changed ones.
+        rejected: its rejected rows but those of the changed files.
+    """
+
+    shards: Mapping[int, Shard]
+    paths: Mapping[int, Path]
+    facts: pl.DataFrame
+    dropped: pl.Series
+    variates: Variates
+    counts: Mapping[str, Count]
+    rejected: pl.DataFrame
+
+
+def num_buckets_for(num_rows: int) -> int:
+    """How many shards these many rows make: a power of two, so that it seldom changes."""
+    return 2 ** max(0, round(math.log2(max(1, num_rows) / ROWS_PER_SHARD)))
 
 
 class Spool:
@@ -109,23 +78,39 @@ class Spool:
     Args:
         directory: of the series; exists and is empty.
         scratch: an existing folder for buckets.
-        num_rows: about how many rows will come; decides the number of shards.
+        files: names of all files, in the order in which they are read.
+        num_buckets: the most shards that are written.
+        base: what need not be read again.
+
+    Attributes:
+        shards: what was written, in order, once ``finish`` was called.
+        facts: of all items then, with the columns of ``codes.FACTS_SCHEMA``.
     """
 
-    def __init__(self, directory: Path, *, scratch: Path, num_rows: int) -> None:
-        self.items = Items()
-        self.variates = Variates()
-        self.num_empty = 0
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        scratch: Path,
+        files: Sequence[str],
+        num_buckets: int,
+        base: Base | None = None,
+    ) -> None:
+        self.items = Items(files)
+        self.variates = base.variates if base else Variates()
+        self.counts: dict[str, Count] = dict(base.counts) if base else {}
+        self.shards: list[Shard] = []
+        self.facts = FACTS_SCHEMA.to_frame()
         self._directory = directory
         self._scratch = scratch
-        self._num_buckets = max(1, round(num_rows / ROWS_PER_SHARD))
-        self._bucket_of_item = np.empty(0, np.uint16)
+        self._num_buckets = num_buckets
+        self._base = base
+        self._bucket_of_item = np.empty(0, np.int64)
         self._held: list[np.ndarray] = []
         self._held_rows = 0
-        self._rejected: list[pl.DataFrame] = []
+        self._rejected: list[pl.DataFrame] = [base.rejected] if base else []
         self._rejected_parts = 0
-        self._num_rejected = 0
-        self._rows_of_source: dict[str, int] = {}
+        self._num_rejected = base.rejected.height if base else 0
 
     def add(
         self,
@@ -135,16 +120,18 @@ class Spool:
         values: Float32[np.ndarray, " N"],
     ) -> None:
         """Add rows of one variate, in the order in which duplicates shall stay."""
-        rows = np.empty(len(items), _ROW)
+        rows = np.empty(len(items), ROW)
         rows["item"], rows["variate"], rows["time"], rows["value"] = items, variate, times, values
         self._held.append(rows)
         self._held_rows += len(rows)
         if self._num_buckets > 1 and self._held_rows >= _FLUSH_ROWS:
             self._flush()
 
-    def count(self, source: str, num_rows: int) -> None:
-        """Count rows of a source."""
-        self._rows_of_source[source] = self._rows_of_source.get(source, 0) + num_rows
+    def count(self, source: str, *, rows: int, empty: int) -> None:
+        """Count rows and empty cells of a source."""
+        count = self.counts.setdefault(source, Count())
+        count.rows += rows
+        count.empty += empty
 
     def reject(self, rows: pl.DataFrame) -> None:
         """Add rows with the columns of ``REJECTED_SCHEMA`` that could not be parsed."""
@@ -168,31 +155,38 @@ class Spool:
         self._flush_rejected()
         if self._num_buckets > 1:
             self._flush()
-        names = self.items.names()
-        by_name = names.arg_sort().to_numpy()
-        rank_of_item = np.empty(len(by_name), np.int64)
-        rank_of_item[by_name] = np.arange(len(by_name))
-        shards = []
+        self._extend_buckets()
+        kept = self._kept_shards()
+        touched = self._touched(kept)
+        order = Order(self.items, self.variates)
         for bucket in range(self._num_buckets):
+            index = len(self.shards)
+            if bucket in kept:
+                shard_path(self._directory, index).hardlink_to(kept[bucket])
+                assert self._base is not None
+                self.shards.append(self._base.shards[bucket])
+                continue
             rows = self._load(bucket)
+            if bucket in touched:
+                rows = np.concatenate([self._earlier(bucket), rows])
             if len(rows):
-                shards.append(self._write(len(shards), rows, rank_of_item, names.gather(by_name)))
-        if not shards:
+                self.shards.append(order.write(self._directory, index, bucket, rows))
+        if not self.shards:
             raise DataError(self._nothing_left())
-        series = pl.concat([shard.series for shard in shards])
-        items = self._items_table(series, by_name, freq=freq, group_pattern=group_pattern)
+        self.facts = self._all_facts()
+        items = self._items_table(freq=freq, group_pattern=group_pattern)
         write_items(self._directory, items)
         self._write_rejected()
         return IngestReport(
             num_items=items["item_id"].n_unique(),
             num_series=items.height,
-            num_rows=sum(shard.num_rows for shard in shards),
+            num_rows=sum(shard.num_rows for shard in self.shards),
             num_rejected=self._num_rejected,
-            num_empty=self.num_empty,
-            first_us=min(shard.first_us for shard in shards),
-            last_us=max(shard.last_us for shard in shards),
+            num_empty=sum(count.empty for count in self.counts.values()),
+            first_us=min(shard.first_us for shard in self.shards),
+            last_us=max(shard.last_us for shard in self.shards),
             freqs=freq_counts(items),
-            sources=sorted(self._rows_of_source.items()),
+            sources=sorted((name, count.rows) for name, count in self.counts.items()),
         )
 
     def _flush(self) -> None:
@@ -210,9 +204,9 @@ class Spool:
                     part.tofile(handle)
 
     def _extend_buckets(self) -> None:
-        new = self.items.names()[len(self._bucket_of_item) :]
-        hashes = [zlib.crc32(name.encode()) % self._num_buckets for name in new]
-        self._bucket_of_item = np.append(self._bucket_of_item, np.array(hashes, np.uint16))
+        new = self.items.names()[len(self._bucket_of_item) :].to_list()
+        buckets = bucket_of(new, self._num_buckets)
+        self._bucket_of_item = np.append(self._bucket_of_item, buckets)
 
     def _bucket_path(self, bucket: int) -> Path:
         return self._scratch / f"bucket-{bucket:05d}"
@@ -220,74 +214,74 @@ class Spool:
     def _load(self, bucket: int) -> np.ndarray:
         if self._num_buckets == 1:
             held, self._held = self._held, []
-            return np.concatenate(held) if held else np.empty(0, _ROW)
+            return np.concatenate(held) if held else np.empty(0, ROW)
         path = self._bucket_path(bucket)
         if not path.exists():
-            return np.empty(0, _ROW)
-        rows = np.fromfile(path, _ROW)
+            return np.empty(0, ROW)
+        rows = np.fromfile(path, ROW)
         path.unlink()
         return rows
 
-    def _write(
-        self, index: int, rows: np.ndarray, rank_of_item: Int64[np.ndarray, " I"], names: pl.Series
-    ) -> "_Shard":
-        variates = pl.Series(self.variates.names, dtype=pl.String)
-        by_name = variates.arg_sort().to_numpy()
-        rank_of_variate = np.empty(len(by_name), np.int64)
-        rank_of_variate[by_name] = np.arange(len(by_name))
-        series = rank_of_item[rows["item"]] * len(by_name) + rank_of_variate[rows["variate"]]
-        series, times, values = _sorted(series, rows["time"], rows["value"])
-        starts = np.flatnonzero(np.diff(series, prepend=-1))
-        lengths = np.diff(np.append(starts, len(series)))
-        item_rank, variate_rank = np.divmod(series[starts], len(by_name))
-        write_shard(
-            self._directory,
-            index,
-            pl.DataFrame(
-                {
-                    "item_id": names.gather(np.repeat(item_rank, lengths)),
-                    "variate": variates.gather(by_name[np.repeat(variate_rank, lengths)]),
-                    "timestamp": pl.Series(times).cast(pl.Datetime("us", "UTC")),
-                    "value": values,
-                }
-            ),
-        )
-        table = pl.DataFrame(
-            {"rank": item_rank, "variate": by_name[variate_rank], "length": lengths}
-        )
-        longest = table.with_row_index().sort("length", descending=True, maintain_order=True)
-        longest = longest.unique("rank", keep="first").sort("rank")
-        return _Shard(
-            series=table.join(_freqs(longest, times, starts, lengths), on="rank", how="left"),
-            num_rows=len(times),
-            first_us=int(times.min()),
-            last_us=int(times.max()),
-        )
+    def _kept_shards(self) -> dict[int, Path]:
+        """Shards of the base in whose buckets nothing was dropped and nothing is new."""
+        if self._base is None:
+            return {}
+        dropped = bucket_of(self._base.dropped.to_list(), self._num_buckets)
+        touched = {*self._bucket_of_item.tolist(), *dropped.tolist()}
+        return {b: path for b, path in self._base.paths.items() if b not in touched}
 
-    def _items_table(
-        self,
-        series: pl.DataFrame,
-        by_name: UInt32[np.ndarray, " I"],
-        *,
-        freq: Frequency | None,
-        group_pattern: str | None,
-    ) -> pl.DataFrame:
-        codes = by_name[series["rank"].to_numpy()]
-        variates = series["variate"].to_list()
-        declared = pl.Series([self.items.freqs.get(code) for code in codes], dtype=pl.String)
-        freqs = declared.zip_with(declared.is_not_null(), series["freq"])
-        names = self.items.names().gather(codes)
+    def _touched(self, kept: Mapping[int, Path]) -> list[int]:
+        """The other buckets of the base; their items get codes."""
+        if self._base is None:
+            return []
+        touched = [bucket for bucket in self._base.paths if bucket not in kept]
+        for bucket in touched:
+            self.items.encode(self._base.shards[bucket].series["item_id"])
+        return touched
+
+    def _earlier(self, bucket: int) -> np.ndarray:
+        """Rows that the base has in a bucket, but the dropped ones."""
+        assert self._base is not None
+        table = pl.read_parquet(self._base.paths[bucket])
+        if len(self._base.dropped):
+            table = table.filter(~pl.col("item_id").is_in(self._base.dropped.implode()))
+        code_of = {name: code for code, name in enumerate(self.variates.names)}
+        rows = np.empty(table.height, ROW)
+        rows["item"] = self.items.encode(table["item_id"]).to_numpy()
+        rows["variate"] = (
+            table["variate"].replace_strict(code_of, return_dtype=pl.UInt16).to_numpy()
+        )
+        rows["time"] = table["timestamp"].to_physical().to_numpy()
+        rows["value"] = table["value"].to_numpy()
+        return rows
+
+    def _all_facts(self) -> pl.DataFrame:
+        """Facts of the items of this run and of the base; of both, first from the base."""
+        new = self.items.facts()
+        if self._base is None:
+            return new
+        old = self._base.facts
+        both = old.join(new.select("item_id", "last"), on="item_id", how="left", suffix="_new")
+        old = both.with_columns(last=pl.coalesce("last_new", "last")).drop("last_new")
+        return pl.concat([old, new.join(old, on="item_id", how="anti")])
+
+    def _items_table(self, *, freq: Frequency | None, group_pattern: str | None) -> pl.DataFrame:
+        files = pl.Series(self.items.files, dtype=pl.String)
+        facts = self.facts.select("item_id", "declared", source=files.gather(self.facts["first"]))
+        series = pl.concat([shard.series for shard in self.shards])
+        table = series.join(facts, on="item_id", how="left", maintain_order="left")
+        names = table["item_id"]
+        freqs = table.select(pl.coalesce("declared", "freq").alias("freq")).to_series()
         group = names.str.extract(group_pattern, 1) if group_pattern else names
+        role_of = dict(zip(self.variates.names, self.variates.roles, strict=True))
         return pl.DataFrame(
             {
                 "item_id": names,
-                "variate": [self.variates.names[code] for code in variates],
-                "role": pl.Series(
-                    [self.variates.roles[code] for code in variates], dtype=pl.Enum(ROLES)
-                ),
+                "variate": table["variate"],
+                "role": table["variate"].replace_strict(role_of, return_dtype=pl.Enum(ROLES)),
                 "freq": _filled(freqs) if freq is None else [freq.canonical] * len(names),
                 "group": group.zip_with(group.is_not_null(), names),
-                "source": [self.items.sources[code] for code in codes],
+                "source": table["source"],
             }
         )
 
@@ -299,10 +293,12 @@ class Spool:
 
     def _write_rejected(self) -> None:
         path = self._directory / REJECTED_FILE
-        if self._rejected_parts == 0:
+        if self._num_rejected == 0:
             write_table(path, REJECTED_SCHEMA.to_frame())
         else:
-            write_table(path, pl.read_parquet(sorted(self._scratch.glob("rejected-*.parquet"))))
+            table = pl.read_parquet(sorted(self._scratch.glob("rejected-*.parquet")))
+            # In an order of its own, whatever was read together and when.
+            write_table(path, table.sort("source", *REJECTED_SCHEMA.names()))
 
     def _nothing_left(self) -> str:
         if self._num_rejected == 0:
@@ -315,60 +311,6 @@ class Spool:
             f"{first['source']} by {first['rule']}: timestamp = {first['timestamp']!r}, "
             f"value = {first['value']!r}; mend the files or name the columns in params.yaml"
         )
-
-
-@dataclass(frozen=True)
-class _Shard:
-    """Facts of a written shard; ``series`` has a row for each series, with its frequency."""
-
-    series: pl.DataFrame
-    num_rows: int
-    first_us: int
-    last_us: int
-
-
-def _sorted(
-    series: Int64[np.ndarray, " N"],
-    times: Int64[np.ndarray, " N"],
-    values: Float32[np.ndarray, " N"],
-) -> tuple[Int64[np.ndarray, " N"], Int64[np.ndarray, " N"], Float32[np.ndarray, " N"]]:
-    """Rows by series and time; equal ones keep their order."""
-    first = times.min()
-    offsets = times - first
-    unit = next((unit for unit in _TIME_UNITS_US if not (offsets % unit).any()), 1)
-    bits = int(offsets.max() // unit).bit_length()
-    if bits + int(series.max()).bit_length() > 63:
-        order = np.lexsort((times, series))
-        return series[order], times[order], np.ascontiguousarray(values[order])
-    keys = (series << bits) + offsets // unit
-    if (keys[1:] >= keys[:-1]).all():
-        return series, np.ascontiguousarray(times), np.ascontiguousarray(values)
-    table = pl.DataFrame({"key": keys, "value": np.ascontiguousarray(values)})
-    table = table.sort("key", maintain_order=True)
-    keys = table["key"].to_numpy()
-    return keys >> bits, (keys & ((1 << bits) - 1)) * unit + first, table["value"].to_numpy()
-
-
-def _freqs(
-    longest: pl.DataFrame,
-    times: Int64[np.ndarray, " N"],
-    starts: Int64[np.ndarray, " S"],
-    lengths: Int64[np.ndarray, " S"],
-) -> pl.DataFrame:
-    """The frequency of each item by its longest series."""
-    chosen = longest["index"].to_numpy()
-    if len(chosen) < len(starts):
-        mask = np.zeros(len(starts), dtype=bool)
-        mask[chosen] = True
-        times = times[np.repeat(mask, lengths)]
-    ends = np.cumsum(lengths[chosen])
-    freqs = infer_freqs(times, ends - lengths[chosen])
-    return pl.DataFrame(
-        {
-            "rank": longest["rank"],
-            "freq": pl.Series([freq and freq.canonical for freq in freqs], dtype=pl.String),
-        }
-    )
 
 
 def _filled(freqs: pl.Series) -> pl.Series:

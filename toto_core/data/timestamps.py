@@ -4,6 +4,7 @@ A column's own format is found once (``detect_format``) and tried first; what it
 tried with every format that cannot be misread, so that a column may hold two formats.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -58,6 +59,7 @@ _NUMBER: Final = r"^[+-]?\d+(\.\d*)?$"
 _FIRST_US: Final = -11_676_096_000_000_000  # 1600
 _LAST_US: Final = 16_725_225_600_000_000  # 2500
 _MAX_SHAPES: Final = 64
+_SAMPLE_ROWS: Final = 200
 
 
 @dataclass(frozen=True)
@@ -125,24 +127,27 @@ class TimestampReader:
         return _checked(localised(parsed, items, self.timezone))
 
 
-def detect_format(column: pl.Series, *, where: str) -> str | None:
+def detect_format(sample: pl.Series, *, where: str, more: Callable[[], pl.Series]) -> str | None:
     """Return the format of most of a text column, or None if the column is not text.
 
     Args:
-        column: the beginning of a column; more of it decides between day and month first.
+        sample: its first rows.
         where: the file and column that a message names.
+        more: gives many more rows; asked for where the sample fits no format, or one in which day
+            and month can be swapped.
 
     Raises:
         DataError: if no format fits anything, or if days and months can be swapped in all rows.
     """
-    if column.dtype != pl.String:
+    if sample.dtype != pl.String:
         return None
-    text = column.drop_nulls().str.strip_chars()
-    sample = text.head(200)
-    formats = (EPOCH, *_SAFE, *(name for pair in _AMBIGUOUS for name in pair))
-    counts = {name: _num_parsed(sample, name) for name in formats}
-    best = max(counts, key=lambda name: counts[name])  # the first of equals
-    if counts[best] == 0:
+    text = sample.drop_nulls().str.strip_chars()
+    best = _best_format(text)
+    if best is not None and not any(best in pair for pair in _AMBIGUOUS):
+        return best
+    text = more().drop_nulls().str.strip_chars()
+    best = _best_format(text)
+    if best is None:
         raise DataError(
             f"{where} = {text[0] if len(text) else None!r}, a time stamp is needed; "
             "write for example 2024-01-31 13:05:00 or seconds since 1970"
@@ -150,6 +155,19 @@ def detect_format(column: pl.Series, *, where: str) -> str | None:
     for pair in _AMBIGUOUS:
         if best in pair:
             return _day_or_month_first(text, pair, where)
+    return best
+
+
+def _best_format(text: pl.Series) -> str | None:
+    """The format that most of the first rows fit, None if there is none; the first of equals."""
+    sample = text.head(_SAMPLE_ROWS)
+    best, most = None, 0
+    for name in (EPOCH, *_SAFE, *(name for pair in _AMBIGUOUS for name in pair)):
+        count = _num_parsed(sample, name)
+        if count > most:
+            best, most = name, count
+        if most == len(sample):
+            break
     return best
 
 
