@@ -34,8 +34,8 @@ bench: $(STAMP) ## how long the pipeline takes where there is nothing to do
 	@python benchmarks/orchestration.py
 
 clean: ## every output of the pipeline; DVC's cache, your data in data/raw and .venv stay
-	rm -rf data/series data/valid data/quarantine data/corpus data/forecasts data/splits.json data/fingerprints.npz \
-	  data/losses.parquet models reports/index.html runs wandb
+	rm -rf data/series data/valid data/quarantine data/corpus data/fingerprints.npz data/forecasts \
+	  data/splits.json data/losses.parquet models reports/index.html runs wandb
 
 # The stamp is written last, so an installation that was stopped half-way is taken up again.
 $(STAMP): pyproject.toml constraints.txt

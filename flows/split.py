@@ -1,8 +1,10 @@
 """Stage ``split``: data/valid -> data/splits.json, cut-offs, origins, held-out groups and folds.
 
-The series are read twice: once for the calendar, once to count what each origin judges.
+The series are read twice: once for the calendar and for near duplicates, once to count what each
+origin judges.
 """
 
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,29 +12,57 @@ import numpy as np
 from flows import paths
 from flows.stage import Summary, run_stage
 from toto_core.config import Params
+from toto_core.data.fingerprints import Recorder
 from toto_core.data.origins import Cells, count_cells, make_splits, survey
+from toto_core.data.overlap import Overlap, linked_groups, near_duplicates
 from toto_core.data.splits import Splits
-from toto_core.data.tables import read_items
+from toto_core.data.tables import TARGET, Item, read_items
 from toto_core.files import write_json
+
+MOST_LISTED = 20  # pairs of near duplicates
 
 
 def run(params: Params, root: Path) -> Summary:
     """Split the series of ``root``/data/valid."""
-    splits = make_splits(survey(read_items(root / paths.VALID)), params.split)
+    recorder = Recorder()
+    found = survey(_recorded(read_items(root / paths.VALID), recorder))
+    pairs = near_duplicates(recorder.fingerprints())
+    group_of = {item.item_id: item.group for item in found.items}
+    splits = make_splits(found, params.split, linked_groups(pairs, group_of))
     cells = count_cells(read_items(root / paths.VALID), splits)
     metrics = _metrics(splits, cells)
+    apart = sum(group_of[pair.item] != group_of[pair.other] for pair in pairs)
+    duplicates = {
+        "near_duplicates": len(pairs),
+        "near_duplicates_across_groups": apart,
+    }
+    strongest = sorted(pairs, key=lambda pair: (-pair.common, pair.item, pair.other))[:MOST_LISTED]
+    examples = [pair.to_json() for pair in strongest]
     write_json(root / paths.SPLITS, splits.to_json())
-    write_json(root / paths.METRICS / "split.json", metrics)
+    write_json(
+        root / paths.METRICS / "split.json",
+        metrics | duplicates | {"near_duplicate_examples": examples},
+    )
+    numbers = {name: value for name, value in metrics.items() if not isinstance(value, str)}
     return Summary(
-        text=_sentence(splits, cells),
-        metrics={name: value for name, value in metrics.items() if not isinstance(value, str)},
+        text=_sentence(splits, cells, pairs),
+        metrics=numbers | duplicates,
         tables={
             "split-cells": [
                 {"items": "seen", "train": cells.seen_train, "test": cells.seen_test},
                 {"items": "held out", "train": 0, "test": cells.held_out_test},
-            ]
+            ],
+            **({"near-duplicates": examples} if examples else {}),
         },
     )
+
+
+def _recorded(items: Iterable[Item], recorder: Recorder) -> Iterator[Item]:
+    """Pass items on, their targets fingerprinted."""
+    for item in items:
+        targets = [role == TARGET for role in item.roles]
+        recorder.add(item.item_id, item.values[targets])
+        yield item
 
 
 def _metrics(splits: Splits, cells: Cells) -> dict[str, float | str]:
@@ -57,7 +87,7 @@ def _metrics(splits: Splits, cells: Cells) -> dict[str, float | str]:
     }
 
 
-def _sentence(splits: Splits, cells: Cells) -> str:
+def _sentence(splits: Splits, cells: Cells, pairs: Sequence[Overlap]) -> str:
     num_items = len(splits.train_items) + len(splits.held_out_items)
     median = np.median(cells.judged_per_test_origin)
     text = (
@@ -68,6 +98,11 @@ def _sentence(splits: Splits, cells: Cells) -> str:
     )
     if 2 * median < num_items:
         text += "; to judge more, set split.test_end to a time that more items reach"
+    if pairs:
+        text += (
+            f"; {len(pairs)} pairs of items show the same series, as {pairs[0].item} and "
+            f"{pairs[0].other} do: their groups are held out together or not at all"
+        )
     return text
 
 

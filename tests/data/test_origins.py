@@ -125,6 +125,16 @@ def test_a_positive_share_of_enough_groups_holds_one_out_and_one_group_stays():
     assert held_out_groups(["only"], 0.999999) == ()
 
 
+def test_linked_groups_share_their_fate():
+    names = [f"g{n}" for n in range(40)]
+    linked = {name: f"g{n // 4 * 4}" for n, name in enumerate(names)}
+    found = held_out_groups(names, 0.4, linked)
+    leaders = set(held_out_groups([f"g{n}" for n in range(0, 40, 4)], 0.4))
+    assert 0 < len(leaders) < 10
+    assert set(found) == {name for name in names if linked[name] in leaders}
+    assert held_out_groups(names, 0.999999, dict.fromkeys(names, "g0")) == ()
+
+
 def test_siblings_are_held_out_together():
     items = [item(f"i{n}", group=f"g{n // 3}") for n in range(30)]
     splits = split(*items, held_out_share=0.3)

@@ -16,7 +16,7 @@ from toto_core.errors import DataError
 HOUR_US = 3_600_000_000
 
 
-def write_valid(root, lengths):
+def write_valid(root, lengths, values=None):
     """Hourly items that end together; ``lengths`` maps a name to its points."""
     longest = max(lengths.values())
     frames = [
@@ -25,7 +25,7 @@ def write_valid(root, lengths):
                 "item_id": [name] * length,
                 "variate": ["value"] * length,
                 "timestamp": (np.arange(longest - length, longest) * HOUR_US),
-                "value": np.arange(length, dtype=np.float32),
+                "value": (values or {}).get(name, np.arange(length, dtype=np.float32)),
             }
         ).cast(dict(SERIES_SCHEMA))
         for name, length in sorted(lengths.items())
@@ -84,3 +84,39 @@ def test_split_of_a_short_history_writes_nothing(tmp_path):
     with pytest.raises(DataError, match=r"history = 20 steps of 1h, at least 40 are needed"):
         split.run(params_with(), tmp_path)
     assert not (tmp_path / paths.SPLITS).exists()
+
+
+def walks(number, length=600):
+    steps = np.random.default_rng(0).standard_normal((number, length))
+    return {f"i{n}": row for n, row in enumerate(np.cumsum(steps, axis=1).astype(np.float32))}
+
+
+def test_split_reports_copies_and_holds_them_out_together(tmp_path):
+    values = walks(8)
+    values |= {f"copy of {name}": 100 * series[50:] for name, series in values.items()}
+    lengths = {name: len(series) for name, series in values.items()}
+    write_valid(tmp_path, lengths, values)
+    summary = split.run(params_with(held_out_share=0.4), tmp_path)
+    splits = Splits.load(tmp_path / paths.SPLITS)
+    apart = {name.removeprefix("copy of ") for name in splits.held_out_items}
+    assert 1 <= len(apart) < 8
+    assert set(splits.held_out_items) == apart | {f"copy of {name}" for name in apart}
+    metrics = json.loads((tmp_path / paths.METRICS / "split.json").read_text())
+    assert metrics["near_duplicates"] == metrics["near_duplicates_across_groups"] == 8
+    examples = metrics["near_duplicate_examples"]
+    assert {(row["item"], row["other"]) for row in examples} == {
+        (f"copy of i{n}", f"i{n}") for n in range(8)
+    }
+    assert all(row["other_first"] - row["first"] == 50 for row in examples)
+    assert "; 8 pairs of items show the same series, as copy of i0 and i0 do" in summary.text
+    assert summary.metrics["near_duplicates"] == 8
+
+
+def test_split_of_independent_series_names_no_copies(tmp_path):
+    values = walks(8)
+    write_valid(tmp_path, dict.fromkeys(values, 600), values)
+    summary = split.run(params_with(), tmp_path)
+    metrics = json.loads((tmp_path / paths.METRICS / "split.json").read_text())
+    assert (metrics["near_duplicates"], metrics["near_duplicate_examples"]) == (0, [])
+    assert "same series" not in summary.text
+    assert "near-duplicates" not in summary.tables

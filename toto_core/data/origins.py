@@ -10,7 +10,7 @@ K validation origins.
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -96,13 +96,19 @@ def survey(items: Iterable[Item]) -> Survey:
     return Survey(tuple(spans), periods)
 
 
-def make_splits(found: Survey, params: SplitParams) -> Splits:
+def make_splits(
+    found: Survey, params: SplitParams, linked: Mapping[str, str] | None = None
+) -> Splits:
     """Set the cut-offs and the origins, and hold groups out.
 
     The most common frequency sets the grid of origins: back from ``test_end`` in equal steps, or,
     where steps differ (business days, months), over the periods in which any of its items has a
     time stamp. The last test origin's targets end at ``test_end``, the last validation origin's at
     T1.
+
+    Args:
+        linked: one name for all groups that near duplicates tie together (``data.overlap``): they
+            are held out together or not at all.
 
     Raises:
         DataError: if the history is too short for the origins asked for, if ``test_end`` lies
@@ -132,11 +138,14 @@ def make_splits(found: Survey, params: SplitParams) -> Splits:
     if faults:
         raise DataError("\n".join(faults))
     validation_us, test_us = _origins(found, freq, end_us, params)
-    held_out = held_out_groups({item.group for item in found.items}, params.held_out_share)
+    groups = {item.group for item in found.items}
+    held_out = held_out_groups(groups, params.held_out_share, linked)
     return _splits(found, freq, params, validation_us, test_us, end_us, held_out)
 
 
-def held_out_groups(groups: Iterable[str], share: float) -> tuple[str, ...]:
+def held_out_groups(
+    groups: Iterable[str], share: float, linked: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
     """Choose the groups that are never trained on, by the SHA-256 of their names.
 
     A group's fate does not depend on the other groups, so it stays the same when data are added;
@@ -146,12 +155,16 @@ def held_out_groups(groups: Iterable[str], share: float) -> tuple[str, ...]:
 
     Args:
         share: 0 to 1; a group is held out if its hash, as a fraction, is below it.
+        linked: the name that stands for a group; groups of one name share its fate.
     """
-    order = sorted((_fraction(group), group) for group in set(groups))
-    chosen = [group for fraction, group in order if fraction < share]
+    names: dict[str, list[str]] = {}
+    for group in set(groups):
+        names.setdefault((linked or {}).get(group, group), []).append(group)
+    order = sorted((_fraction(name), name) for name in names)
+    chosen = [name for fraction, name in order if fraction < share]
     if not chosen and share > 0 and len(order) >= MIN_GROUPS_TO_FORCE:
         chosen = [order[0][1]]
-    return tuple(sorted(chosen[: len(order) - 1]))
+    return tuple(sorted(group for name in chosen[: len(order) - 1] for group in names[name]))
 
 
 def count_cells(items: Iterable[Item], splits: Splits) -> Cells:

@@ -209,6 +209,7 @@ def data_section(metrics: Mapping[str, Json], splits: Json, card: Json) -> str:
         ("a forecast every", f"{splits.get('stride')} steps"),
         ("moments judged", count_text(len(splits.get("test_origins") or ()))),
         ("groups held out", count_text(len(splits.get("held_out_groups") or ()))),
+        ("pairs of near duplicates", count_text(metrics["split"].get("near_duplicates"))),
         (
             "series outside the test period",
             count_text(len(evaluate.get("outside_test_period") or ())),
