@@ -4,6 +4,7 @@ Shapes: V variates, T time steps.
 """
 
 import hashlib
+import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,13 +114,17 @@ def map_shards(directory: Path, shards: Sequence[Shard]) -> tuple[Float32[np.nda
             faults.append(f"{path}: {size}, {shard.num_bytes} bytes by the index; {REMEDY}")
     if faults:
         raise DataError("\n".join(faults))
-    # Plain arrays over the maps: slicing the memmap class itself costs microseconds.
-    return tuple(
-        np.asarray(np.memmap(directory / shard.name, VALUE, "r"))
-        if shard.num_bytes
-        else np.zeros(0, VALUE)
-        for shard in shards
-    )
+    return tuple(_mapped(directory / shard.name) for shard in shards)
+
+
+def _mapped(path: Path) -> Float32[np.ndarray, " _"]:
+    # A plain array: slicing numpy's memmap class costs microseconds.
+    with path.open("rb") as file:
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    # Windows lie anywhere. Read-ahead would fetch up to megabytes around each of them, and push
+    # what is needed again out of the cache.
+    content.madvise(mmap.MADV_RANDOM)
+    return np.frombuffer(content, VALUE)
 
 
 def verify_shards(directory: Path, shards: Sequence[Shard]) -> None:
