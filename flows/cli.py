@@ -17,6 +17,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+data = typer.Typer(help="Look at the series: what is valid, what was rejected and why.")
+app.add_typer(data, name="data", no_args_is_help=True)
+
 _ROOT = Path()
 
 
@@ -104,6 +107,32 @@ def promote() -> None:
     from flows import promote as promotion  # noqa: PLC0415
 
     print(promotion.promote(_ROOT))
+
+
+@data.command()
+def show(
+    item: Annotated[str, typer.Argument(help="Its item_id.")],
+    variate: Annotated[str | None, typer.Option(help="Only this one.")] = None,
+    last: Annotated[
+        int | None, typer.Option(help="List so many of the newest points.", min=1)
+    ] = None,
+) -> None:
+    """Show an item: its variates, times, values, gaps and rejected rows."""
+    from flows import data_view  # noqa: PLC0415
+
+    print(data_view.show(_ROOT, item, variate=variate, last=last))
+
+
+@data.command()
+def quarantine(
+    rule: Annotated[str | None, typer.Option(help="Only what broke this rule.")] = None,
+    item: Annotated[str | None, typer.Option(help="Only what belongs to this item.")] = None,
+    limit: Annotated[int, typer.Option(help="Most series, and most rows, to list.", min=1)] = 20,
+) -> None:
+    """Show the rejected rows and series with their reasons, and the totals by rule."""
+    from flows import data_view  # noqa: PLC0415
+
+    print(data_view.quarantine(_ROOT, rule=rule, item=item, limit=limit))
 
 
 def main() -> None:

@@ -28,6 +28,13 @@ def test_command_tells_what_it_does(tmp_path: Path, name: str, says: str) -> Non
 def test_commands_are_those_of_the_help() -> None:
     names = [command.callback.__name__ for command in app.registered_commands if command.callback]
     assert names == ["run", "check", "plan", "up", "down", "promote"]
+    groups = {group.name: group.typer_instance for group in app.registered_groups}
+    found = {
+        name: [command.callback.__name__ for command in sub.registered_commands if command.callback]
+        for name, sub in groups.items()
+        if sub is not None
+    }
+    assert found == {"data": ["show", "quarantine"]}
 
 
 def test_command_line_imports_nothing_large(tmp_path: Path) -> None:
