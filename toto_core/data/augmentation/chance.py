@@ -18,14 +18,15 @@ def by_series(
     rng: np.random.Generator, series_ids: Int64[np.ndarray, "B V"], probability: float
 ) -> Bool[np.ndarray, "B V"]:
     """Hit all slots of a series or none, each series with ``probability``; unused slots never."""
-    return (shared(rng, series_ids) < probability) & (series_ids >= 0)
+    return (shared(rng, series_ids, 1)[0] < probability) & (series_ids >= 0)
 
 
 def shared(
-    rng: np.random.Generator, series_ids: Int64[np.ndarray, "B V"]
-) -> Float64[np.ndarray, "B V"]:
-    """Draw a number uniform in [0, 1) for each series, the same in all of its slots."""
-    return np.take_along_axis(rng.random(series_ids.shape), np.maximum(series_ids, 0), axis=1)
+    rng: np.random.Generator, series_ids: Int64[np.ndarray, "B V"], count: int
+) -> Float64[np.ndarray, "count B V"]:
+    """Draw ``count`` numbers uniform in [0, 1) for each series, the same in all of its slots."""
+    rows = np.arange(len(series_ids))[:, None]
+    return rng.random((count, *series_ids.shape))[:, rows, series_ids]
 
 
 def lowest(

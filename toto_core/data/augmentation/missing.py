@@ -9,7 +9,7 @@ Shapes: B rows, V slots, T time steps, n slots that are hit.
 """
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float32, Float64, Int64
 
 from toto_core.data.augmentation.block import Block
 from toto_core.data.augmentation.chance import by_series, by_slot, lowest, shared
@@ -37,7 +37,7 @@ def time_mask(block: Block, rng: np.random.Generator, *, probability: float) -> 
     values, series_ids = block.values, block.series_ids
     num_steps = values.shape[-1]
     hit = by_series(rng, series_ids, probability)
-    size, place = shared(rng, series_ids)[hit], shared(rng, series_ids)[hit]
+    size, place = shared(rng, series_ids, 2)[:, hit]
     longest = max(1, int(num_steps * MAX_MASKED_SHARE))
     length = 1 + (size * longest).astype(np.int64)[:, None]
     start = (place[:, None] * (num_steps - length + 1)).astype(np.int64)
@@ -54,25 +54,39 @@ def gaps(block: Block, rng: np.random.Generator, *, probability: float) -> None:
     gaps, of the same kind.
     """
     values, series_ids = block.values, block.series_ids
+    num_steps = values.shape[-1]
     hit = by_series(rng, series_ids, probability)
-    drawn = [shared(rng, series_ids)[hit] for _ in range(4)]
-    kind, share, mean, together = np.array(drawn)[..., None]
-    like = np.where(together[:, 0] < 0.5, _first_of_series(series_ids, hit), np.arange(len(kind)))
-    time = np.arange(values.shape[-1])
+    kind, share, mean, together = shared(rng, series_ids, 4)[:, hit]
+    like = np.where(together < 0.5, _first_of_series(series_ids, hit), np.arange(len(kind)))
+    regular = kind >= _POINTS + _STRETCHES
     length = np.where(kind < _POINTS, 1.0, log_uniform(mean, *GAP_STEPS))
-    chance = log_uniform(share, *MISSING_SHARE) / length
-    place = rng.random((len(kind), len(time)))[like]
-    # Where a gap begins, the quotient is uniform, and its length geometric.
-    quotient = np.clip(place / chance, 1e-12, 1.0)
-    lasts = np.where(place < chance, np.ceil(1 - (length - 1) * np.log(quotient)), 0)
-    reach = np.maximum.accumulate(np.where(place < chance, time + lasts, 0), axis=1)
+    chance = np.where(regular, 0.0, log_uniform(share, *MISSING_SHARE) / length)
+    gone = _stretches(rng.random((len(kind), num_steps), dtype=np.float32)[like], chance, length)
     period = np.array(PERIODS)[(mean * len(PERIODS)).astype(np.int64)]
-    closed = CLOSED_SHARE[0] + share * (CLOSED_SHARE[1] - CLOSED_SHARE[0])
-    phase = np.floor(rng.random(kind.shape)[like] * period)
-    regular = (time + phase) % period < closed * period
+    closed = period * (CLOSED_SHARE[0] + share * (CLOSED_SHARE[1] - CLOSED_SHARE[0]))
+    phase = np.floor(rng.random(len(kind))[like] * period)
+    since = (np.arange(num_steps) + phase[regular, None]) % period[regular, None]
+    gone[regular] = since < closed[regular, None]
     part = values[hit]
-    part[np.where(kind < _POINTS + _STRETCHES, time < reach, regular)] = np.nan
+    part[gone] = np.nan
     values[hit] = part
+
+
+def _stretches(
+    place: Float32[np.ndarray, "n T"],
+    chance: Float64[np.ndarray, " n"],
+    length: Float64[np.ndarray, " n"],
+) -> Bool[np.ndarray, "n T"]:
+    """Begin a gap at each step with ``chance``, of geometric lengths with mean ``length``.
+
+    Args:
+        place: uniform in [0, 1). Where a gap begins, place / chance is uniform as well.
+    """
+    slot, step = np.nonzero(place < chance[:, None])
+    quotient = np.maximum(place[slot, step] / chance[slot], 1e-12)
+    end = np.zeros(place.shape, np.int32)
+    end[slot, step] = step + np.ceil(1 - (length[slot] - 1) * np.log(quotient))
+    return np.arange(place.shape[1]) < np.maximum.accumulate(end, axis=1)
 
 
 def variate_dropout(block: Block, rng: np.random.Generator, *, probability: float) -> None:

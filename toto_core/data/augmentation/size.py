@@ -6,6 +6,9 @@ are known ahead keep their values (noise and sign apart): what they say of the t
 Shapes: B rows, V slots, T time steps, n slots that are hit.
 """
 
+from functools import cache
+from statistics import NormalDist
+
 import numpy as np
 from jaxtyping import Float32, Float64
 
@@ -15,6 +18,8 @@ from toto_core.data.augmentation.chance import by_series, by_slot, shared
 # Amplitude modulation: most straight pieces of the factor, and its range.
 MAX_PIECES = 6
 AMPLITUDE = (0.3, 3.0)
+# Points that are worked on at once where that saves time: what the nearest memory holds.
+_CACHED_POINTS = 2**16
 # Censoring: how many places are tried for a point that is observed.
 _TRIES = 8
 # Spikes: steps that one lasts, steps from one to the next, height in units of the window's spread.
@@ -24,17 +29,26 @@ SPIKE_HEIGHT = (2.0, 20.0)
 
 
 def noise(block: Block, rng: np.random.Generator, *, probability: float, std: float) -> None:
-    """Multiply each point of a slot by 1 + ``std`` * z, z standard normal, with ``probability``."""
-    values = block.values
-    hit = by_slot(rng, values.shape[:2], probability)
-    part = values if hit.all() else values[hit]
-    factor = rng.standard_normal(part.shape, dtype=np.float32)
-    factor *= np.float32(std)
-    factor += np.float32(1)
+    """Multiply each point of a slot by 1 + ``std`` * z, z standard normal, with ``probability``.
+
+    z is one of 65,536 equally likely quantiles, which takes a third of the time of exact ones.
+    """
+    hit = by_slot(rng, block.values.shape[:2], probability)
+    part = block.values[hit]
+    factor = (1 + std * _normal_quantiles()).astype(np.float32)
+    rows = max(1, _CACHED_POINTS // part.shape[1])
     with np.errstate(over="ignore"):
-        part *= factor
-    if part is not values:
-        values[hit] = part
+        for first in range(0, len(part), rows):
+            some = part[first : first + rows]
+            some *= factor[rng.integers(2**16, size=some.shape, dtype=np.uint16)]
+    block.values[hit] = part
+
+
+@cache
+def _normal_quantiles() -> Float64[np.ndarray, " 65536"]:
+    """The standard normal law as 65,536 equally likely values."""
+    law, count = NormalDist(), 2**16
+    return np.array([law.inv_cdf((n + 0.5) / count) for n in range(count)])
 
 
 def sign_flip(block: Block, rng: np.random.Generator, *, probability: float) -> None:
@@ -53,12 +67,11 @@ def amplitude_modulation(block: Block, rng: np.random.Generator, *, probability:
     """
     values, series_ids = block.values, block.series_ids
     hit = by_series(rng, series_ids, probability) & ~block.known
-    pieces = 1 + (shared(rng, series_ids) * MAX_PIECES).astype(np.int64)[hit]
-    about_mean = shared(rng, series_ids)[hit] < 0.5
-    drawn = [shared(rng, series_ids)[hit] for _ in range(2 * (MAX_PIECES + 1))]
+    number, about, *drawn = shared(rng, series_ids, 2 + 2 * (MAX_PIECES + 1))[:, hit]
+    pieces = 1 + (number * MAX_PIECES).astype(np.int64)
     shift, level = np.array(drawn).reshape(2, MAX_PIECES + 1, -1)
     part = values[hit]
-    middle = np.where(about_mean, _mean(part), 0).astype(np.float32)[:, None]
+    middle = np.where(about < 0.5, _mean(part), 0).astype(np.float32)[:, None]
     with np.errstate(over="ignore", invalid="ignore"):
         part -= middle
         part *= _piecewise(values.shape[-1], pieces, shift.T, level.T)

@@ -43,9 +43,8 @@ def time_warp(block: Block, rng: np.random.Generator, *, probability: float) -> 
     values, series_ids = block.values, block.series_ids
     num_steps = values.shape[-1]
     hit = by_series(rng, series_ids, probability)
-    drawn = np.array([shared(rng, series_ids)[hit] for _ in range(NUM_WAVES)]).T
-    strength = MAX_SPEED_CHANGE * shared(rng, series_ids)[hit][:, None]
-    bends = 2 * drawn - 1
+    drawn = shared(rng, series_ids, NUM_WAVES + 1)[:, hit].T
+    bends, strength = 2 * drawn[:, 1:] - 1, MAX_SPEED_CHANGE * drawn[:, :1]
     bends *= strength / np.maximum(np.abs(bends).sum(axis=1, keepdims=True), 1e-9)
     time, wave = np.linspace(0, 1, num_steps), np.pi * np.arange(1, NUM_WAVES + 1)
     places = time + (bends / wave) @ np.sin(np.outer(wave, time))
