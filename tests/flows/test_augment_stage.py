@@ -10,7 +10,8 @@ import yaml
 from flows import augment, paths, split
 from toto_core.config import Params
 from toto_core.data.augmentation import AugmentSettings
-from toto_core.data.corpus import Corpus, fold_cutoff
+from toto_core.data.corpus import Corpus, Part, fold_cutoff
+from toto_core.data.fingerprints import Fingerprints, record
 from toto_core.data.splits import Splits, to_us
 from toto_core.data.synthetic import FAMILIES
 from toto_core.data.tables import ITEMS_FILE, ITEMS_SCHEMA, SERIES_SCHEMA, read_items, shard_path
@@ -83,7 +84,7 @@ def test_corpus_holds_the_seen_items_up_to_the_last_cutoff(tmp_path):
         np.testing.assert_array_equal(origins, splits.validation_origins_us)
     metrics = json.loads((tmp_path / paths.METRICS / "augment.json").read_text())
     assert metrics["real_items"] == num_real
-    assert metrics["synthetic_points"] == 1200
+    assert metrics["synthetic_points"] == 100 * corpus.num_variates[num_real:].sum()
     assert sum(part["items"] for part in metrics["mixture"]["families"].values()) == 12
     assert f"{num_real} real items" in summary.text
 
@@ -194,3 +195,82 @@ def test_synthetic_share_without_series_is_a_usage_error(tmp_path):
         "raise it, or set the share to 0"
     )
     assert second.startswith("params.yaml: augment.families = all 0, at least one weight above 0")
+
+
+def test_fingerprints_hold_the_real_series_up_to_t0_alone(tmp_path):
+    steps = np.random.default_rng(0).standard_normal(LENGTH)
+    corpus, splits, _ = packed(tmp_path, np.cumsum(steps))
+    found = Fingerprints.load(tmp_path / paths.FINGERPRINTS)
+    assert found.items == splits.train_items
+    limit = corpus.limit(0, "train")
+    expected = record([("", corpus.block(0)[:, :limit])])
+    np.testing.assert_array_equal(found.hash[found.item == 0], expected.hash)
+    assert len(expected) > 0
+    beyond = record([("", corpus.block(0))])
+    assert len(beyond) > len(expected)
+    metrics = json.loads((tmp_path / paths.METRICS / "augment.json").read_text())
+    assert metrics["fingerprints"] == len(found)
+
+
+def mixed(root, **changes):
+    """Pack daily and hourly items of two sources, and return the metrics of what is drawn."""
+    write_valid(root, np.arange(LENGTH), num_items=6)
+    table = pl.read_parquet(root / paths.VALID / ITEMS_FILE).with_columns(
+        source=pl.when(pl.col("item_id") < "i2").then(pl.lit("a.csv")).otherwise(pl.lit("b.csv"))
+    )
+    table.write_parquet(root / paths.VALID / ITEMS_FILE)
+    mixture = {"size_exponent": 0.5, "temperature": 1.0, "frequency_balance": 0.0, "sources": {}}
+    params = params_with(mixture=mixture | changes)
+    values = params.split.model_copy(update={"held_out_share": 0.0})
+    params = params.model_copy(update={"split": values})
+    split.run(params, root)
+    summary = augment.run(params, root)
+    metrics = json.loads((root / paths.METRICS / "augment.json").read_text())
+    return metrics["mixture"], summary.text
+
+
+def test_realised_mixture_is_told(tmp_path):
+    drawn, text = mixed(tmp_path, sources={"a*": 6.0})
+    corpus = Corpus.open(tmp_path / paths.CORPUS)
+    points = int(corpus.limits_at("train")[0]) * 3
+    made = 100 * corpus.num_variates[corpus.is_synthetic].sum()
+    assert drawn["sources"] == {
+        "a.csv": {"items": 2, "points": 2 * points, "share": 0.5625},
+        "b.csv": {"items": 4, "points": 4 * points, "share": 0.1875},
+        "synthetic": {"items": 12, "points": made, "share": 0.25},
+    }
+    assert drawn["frequencies"] == {"1h": {"items": 6, "points": 6 * points, "share": 0.75}}
+    assert sum(part["share"] for part in drawn["families"].values()) == pytest.approx(0.25)
+    assert text.endswith("; draws: 56% a.csv, 25% synthetic, 19% b.csv")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"size_exponent": 0.0},
+        {"temperature": 4.0},
+        {"frequency_balance": 0.25},
+        {"sources": {"b.csv": 0.5}},
+    ],
+)
+def test_each_option_of_the_mixture_reaches_the_corpus(tmp_path, change):
+    mixed(tmp_path, **change)
+    names = json.loads((tmp_path / paths.CORPUS / "index.json").read_text())
+    assert names["mixture"] == names["mixture"] | change
+
+
+def test_unknown_source_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(
+        ConfigError,
+        match=r"^params.yaml: augment.mixture.sources.c.csv = 2, one of a.csv, b.csv or a pattern "
+        r"that fits one is allowed; mend the name$",
+    ):
+        mixed(tmp_path, sources={"c.csv": 2.0})
+    assert not (tmp_path / paths.CORPUS).exists()
+
+
+def test_sources_beyond_the_first_are_told_together(tmp_path):
+    parts = [Part(f"s{n:02d}", 1, 10, 0.1 - n * 0.001) for n in range(augment.MOST_LISTED + 3)]
+    listed = augment.listed(parts)
+    assert len(listed) == augment.MOST_LISTED + 1
+    assert listed["3 others"] == {"items": 3, "points": 30, "share": pytest.approx(0.237)}

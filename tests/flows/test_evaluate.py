@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import shutil
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 
 from flows import evaluate, paths
 from toto_core.config import load_params
+from toto_core.data.fingerprints import record
 from toto_core.data.splits import Fold, Splits
 from toto_core.data.tables import ITEMS_SCHEMA, SERIES_SCHEMA
 from toto_core.errors import CheckpointError, DataError
@@ -328,3 +331,39 @@ def test_the_stage_judges_a_network(tmp_path):
     assert forecasts.height == 4 * NUM_ORIGINS * H
     assert np.isfinite(forecasts["model"].to_numpy()).all()
     assert forecasts["model"].to_numpy().shape[1] == len(QUANTILE_LEVELS)
+
+
+def remember(root, **series):
+    """Give the candidate of ``root`` fingerprints of these series."""
+    found = record((name, np.asarray(x, np.float32)[None]) for name, x in series.items())
+    found.save(root / paths.SEEN)
+    judge(root)
+    return report_of(root)["contamination"]
+
+
+@pytest.fixture
+def judged_copy(project, tmp_path):
+    return Path(shutil.copytree(project[0], tmp_path / "copy"))
+
+
+def test_evaluate_finds_the_test_period_in_what_the_candidate_saw(judged_copy):
+    known = NUM_STEPS - NUM_ORIGINS * H
+    past = {name: season_and_noise(seed)[:known] for seed, name in enumerate("abc")}
+    found = remember(judged_copy, **past)
+    assert (found["overlap"], found["items"]) == ("none", [])
+    assert found["asked"] == found["checkable"] == 4
+    found = remember(judged_copy, **past, copied=40 * season_and_noise(1) - 7)
+    assert (found["overlap"], found["items"]) == ("found", ["b"])
+    assert [row["other"] for row in found["examples"]] == ["copied"]
+    found = remember(judged_copy, **past | {"d": season_and_noise(3)})
+    assert found["items"] == ["d"]  # the purge has failed, and the item is held out too
+
+
+def test_evaluate_says_where_it_does_not_know_what_was_seen(project, judged_copy):
+    found = report_of(project[0])["contamination"]
+    assert (found["overlap"], found["unknown"]) == ("unknown", ["models/candidate"])
+    saw = record([("x", season_and_noise(9)[None])])
+    replace(saw, unknown=("owner/base",)).save(judged_copy / paths.SEEN)
+    judge(judged_copy)
+    found = report_of(judged_copy)["contamination"]
+    assert (found["overlap"], found["unknown"]) == ("none", ["owner/base"])

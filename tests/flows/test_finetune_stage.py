@@ -5,13 +5,15 @@ import shutil
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from killed_run import run_and_kill
 from safetensors.torch import load_file
 from small_corpus import small_params
 
-from flows import crossval, train
+from flows import crossval, paths, train
+from toto_core.data.fingerprints import Fingerprints, record
 from toto_core.data.splits import Splits
 from toto_core.data.tables import read_items
 from toto_core.errors import ConfigError
@@ -121,6 +123,20 @@ def test_last_training_time_is_that_of_the_base_where_it_is_later(project, until
     train.run(params_for(max_steps=0), project)
     found = read(project / "models/candidate/run.json")["last_training_time"]
     assert (found == time) == is_later
+
+
+def test_a_base_hands_on_its_fingerprints_or_is_named_as_unknown(project):
+    train.run(params_for(max_steps=0), project)
+    own = Fingerprints.load(project / paths.FINGERPRINTS)
+    found = Fingerprints.load(project / paths.SEEN)
+    assert (found.items, found.unknown) == (own.items, (BASE,))
+    elsewhere = np.cumsum(np.random.default_rng(5).standard_normal((1, 600)), axis=1)
+    of_base = record([("elsewhere", elsewhere.astype(np.float32))])
+    of_base.save(project / BASE / paths.SEEN.name)
+    train.run(params_for(max_steps=0), project)
+    found = Fingerprints.load(project / paths.SEEN)
+    assert (found.items, found.unknown) == ((*own.items, "elsewhere"), ())
+    assert len(found) == len(own) + len(of_base)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -12,9 +12,10 @@ import torch
 from killed_run import run_and_kill
 from small_corpus import small_params
 
-from flows import fitting, train
+from flows import fitting, paths, train
 from flows.fitting import hash_data, model_config
 from toto_core.data.corpus import Corpus
+from toto_core.data.fingerprints import Fingerprints
 from toto_core.errors import ConfigError, DataError, TrainingError
 from toto_core.files import write_json
 from toto_core.model import Toto2, for_context
@@ -242,3 +243,9 @@ def test_damaged_shard_is_named_before_a_run_begins(project):
     with pytest.raises(DataError, match=r"corpus/part-00000\.f32: sha256 = \w{12}\.\., .* damaged"):
         train.run(small_params(), project)
     assert not (project / "models").exists()
+
+
+def test_candidate_carries_the_fingerprints_of_what_it_saw(trained):
+    root, _ = trained
+    assert (root / paths.SEEN).read_bytes() == (root / paths.FINGERPRINTS).read_bytes()
+    assert Fingerprints.load(root / paths.SEEN).items == ("a", "b", "c")
