@@ -66,7 +66,7 @@ def run(params: Params, root: Path) -> Summary:
         **counts,
         "fingerprints": len(fingerprints),
         "synthetic_share": params.augment.synthetic_share,
-        "mixture": {name: _listed(parts) for name, parts in drawn.items()},
+        "mixture": {name: listed(parts) for name, parts in drawn.items()},
     }
     write_json(root / paths.METRICS / "augment.json", metrics)
     return Summary(
@@ -123,7 +123,7 @@ def _drawn(corpus: Corpus) -> dict[str, list[Part]]:
     }
 
 
-def _listed(parts: Sequence[Part]) -> dict[str, dict[str, float]]:
+def listed(parts: Sequence[Part]) -> dict[str, dict[str, float]]:
     """List the first of ``parts`` by name, and the sum of the others."""
     shown, others = parts[:MOST_LISTED], parts[MOST_LISTED:]
     if others:
