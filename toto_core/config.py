@@ -259,6 +259,25 @@ class FamilyWeights(Section):
     life_cycle: NonNegativeFloat
     economy: NonNegativeFloat
     intermittent: NonNegativeFloat
+    seasonal_counts: NonNegativeFloat
+    request_rate: NonNegativeFloat
+    utilisation: NonNegativeFloat
+    collected_memory: NonNegativeFloat
+    disk_space: NonNegativeFloat
+    counter: NonNegativeFloat
+    latency: NonNegativeFloat
+    error_count: NonNegativeFloat
+    scheduled_jobs: NonNegativeFloat
+    batch_jobs: NonNegativeFloat
+    bursty_gauge: NonNegativeFloat
+    queue_depth: NonNegativeFloat
+    causal_graph: NonNegativeFloat
+    mixed_factors: NonNegativeFloat
+    lead_lag: NonNegativeFloat
+    cointegrated: NonNegativeFloat
+    hierarchy: NonNegativeFloat
+    service: NonNegativeFloat
+    price_bars: NonNegativeFloat
 
 
 class MixtureParams(Section):

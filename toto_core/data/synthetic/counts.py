@@ -1,4 +1,4 @@
-"""Families of counts.
+"""Families of counts: rare demand, and low rates with a season.
 
 Shape: T time steps.
 """
@@ -6,9 +6,13 @@ Shape: T time steps.
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from toto_core.data.synthetic.draws import Number, chance, log_uniform, normal, uniform
-from toto_core.data.synthetic.seasons import seasons
+from toto_core.data.synthetic.draws import Number, chance, log_uniform, normal, pick, uniform
+from toto_core.data.synthetic.noise import wander
+from toto_core.data.synthetic.seasons import cycle, repeated, seasons
 from toto_core.data.synthetic.sensor import row
+from toto_core.data.synthetic.trends import trend
+
+_HIGHEST_RATE = 1e4
 
 
 def intermittent(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"]:
@@ -21,9 +25,8 @@ def intermittent(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "
     if chance(rng, 0.5):
         rate *= np.exp(np.float32(0.7) * seasons(rng, length))
     if chance(rng, 0.4):
-        rate = np.where(
-            on_off(rng, length, log_uniform(rng, 5, 200)), np.minimum(4 * rate, 0.9), 0.02 * rate
-        )
+        busy = on_off(rng, length, log_uniform(rng, 5, 200))
+        rate *= np.where(busy, np.float32(3), np.float32(0.05))
     times = np.flatnonzero(rng.random(length, dtype=np.float32) < rate)
     demand = np.zeros(length, np.float32)
     if chance(rng, 0.6):
@@ -32,6 +35,36 @@ def intermittent(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "
         sizes = np.exp(np.float32(uniform(rng, 0.3, 1.2)) * normal(rng, len(times)))
         demand[times] = np.ceil(log_uniform(rng, 1, 1e6) * sizes)
     return row(demand)
+
+
+def seasonal_counts(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"]:
+    """Sales or visits: Poisson or negative binomial, with weekdays, a season, a trend.
+
+    A negative binomial number is a Poisson one whose rate is a gamma number (Greenwood and Yule
+    1920); a log-normal one does the same here. Promotions multiply the rate for some days; an
+    empty shelf or a closed shop is zero.
+    """
+    logs = np.full(length, np.log(log_uniform(rng, 0.1, 60)), np.float32)
+    if chance(rng, 0.75):
+        period = pick(rng, (7, 7, 7, 12, 24, 24, 4, 52))
+        logs += np.float32(log_uniform(rng, 0.1, 1)) * repeated(rng, cycle(rng, period), length)
+    else:
+        logs += np.float32(log_uniform(rng, 0.1, 1)) * seasons(rng, length)
+    if chance(rng, 0.5):
+        logs += np.float32(log_uniform(rng, 0.05, 0.6)) * trend(rng, length)
+    if chance(rng, 0.4):
+        logs += np.float32(log_uniform(rng, 0.1, 0.7)) * wander(
+            rng, length, log_uniform(rng, 3, 200)
+        )
+    if chance(rng, 0.4):
+        logs += np.float32(log_uniform(rng, 0.1, 0.8)) * normal(rng, length)
+    if chance(rng, 0.3):
+        promoted = on_off(rng, length, log_uniform(rng, 4, 20)) & on_off(rng, length, 60)
+        logs += np.float32(uniform(rng, 0.3, 1.8)) * promoted
+    sold = rng.poisson(np.minimum(np.exp(logs), np.float32(_HIGHEST_RATE))).astype(np.float32)
+    if chance(rng, 0.15):
+        sold *= on_off(rng, length, 30) | on_off(rng, length, 30) | on_off(rng, length, 30)
+    return row(sold)
 
 
 def on_off(rng: np.random.Generator, length: int, stay: Number) -> Bool[np.ndarray, " T"]:

@@ -13,7 +13,7 @@ from toto_core.data.synthetic.calendars import (
     solar,
     weather,
 )
-from toto_core.data.synthetic.counts import intermittent
+from toto_core.data.synthetic.counts import intermittent, seasonal_counts
 from toto_core.data.synthetic.gaussians import gaussian_process, kernel_synth
 from toto_core.data.synthetic.growth import (
     economy,
@@ -21,6 +21,15 @@ from toto_core.data.synthetic.growth import (
     exponential_growth,
     life_cycle,
     saturating_growth,
+)
+from toto_core.data.synthetic.multivariate import (
+    causal_graph,
+    cointegrated,
+    hierarchy,
+    lead_lag,
+    mixed_factors,
+    price_bars,
+    service,
 )
 from toto_core.data.synthetic.processes import (
     autoregressive,
@@ -39,6 +48,19 @@ from toto_core.data.synthetic.shapes import (
     sine_waves,
     spike_train,
     step_patterns,
+)
+from toto_core.data.synthetic.telemetry import (
+    batch_jobs,
+    bursty_gauge,
+    collected_memory,
+    counter,
+    disk_space,
+    error_count,
+    latency,
+    queue_depth,
+    request_rate,
+    scheduled_jobs,
+    utilisation,
 )
 
 Family = Callable[[np.random.Generator, int], Float32[np.ndarray, "V T"]]
@@ -73,5 +95,24 @@ FAMILIES: Final[Mapping[str, Family]] = {
         life_cycle,
         economy,
         intermittent,
+        seasonal_counts,
+        request_rate,
+        utilisation,
+        collected_memory,
+        disk_space,
+        counter,
+        latency,
+        error_count,
+        scheduled_jobs,
+        batch_jobs,
+        bursty_gauge,
+        queue_depth,
+        causal_graph,
+        mixed_factors,
+        lead_lag,
+        cointegrated,
+        hierarchy,
+        service,
+        price_bars,
     )
 }

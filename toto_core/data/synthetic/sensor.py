@@ -11,7 +11,7 @@ from jaxtyping import Float32
 
 from toto_core.data.synthetic.draws import chance, log_uniform, normal, pick, standardised, uniform
 
-_LARGE_RATE = 30.0  # from here on a normal number, rounded, serves as a Poisson one
+_LARGE_RATE = 15.0  # from here on a normal number, rounded, serves as a Poisson one
 
 
 def measured(rng: np.random.Generator, signal: np.ndarray) -> Float32[np.ndarray, "1 T"]:
