@@ -179,8 +179,11 @@ def points_before(
 
 def observed_targets(item: Item) -> Bool[np.ndarray, " T"]:
     """Where at least one target variate of an item has a value."""
-    is_target = np.array([role == TARGET for role in item.roles])
-    return np.asarray(np.isfinite(item.values[is_target]).any(axis=0))
+    observed = np.zeros(item.values.shape[1], np.bool_)
+    for row, role in zip(item.values, item.roles, strict=True):  # a copy of all may not fit
+        if role == TARGET:
+            observed |= np.isfinite(row)
+    return observed
 
 
 def validation_positions(item: Item, splits: Splits) -> Int64[np.ndarray, " K"]:
