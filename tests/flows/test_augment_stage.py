@@ -1,6 +1,8 @@
 """The corpus holds what may be trained on, the synthetic part, and nothing else."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import polars as pl
@@ -276,3 +278,47 @@ def test_sources_beyond_the_first_are_told_together(tmp_path):
     listed = augment.listed(parts)
     assert len(listed) == augment.MOST_LISTED + 1
     assert listed["3 others"] == {"items": 3, "points": 30, "share": pytest.approx(0.237)}
+
+
+# Packs the project and prints by how many megabytes the process grew at its peak.
+PACK = """
+import resource, sys
+from pathlib import Path
+import yaml
+from flows import augment
+from toto_core.config import Params
+def peak_mb():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+params = Params.model_validate(yaml.safe_load(Path(sys.argv[2]).read_text()))
+before = peak_mb()
+augment.run(params, Path(sys.argv[1]))
+print(peak_mb() - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is counted in bytes elsewhere")
+def test_a_long_item_is_packed_in_a_few_bytes_a_point(tmp_path):
+    num_steps = 10_000_000
+    directory = tmp_path / paths.VALID
+    directory.mkdir(parents=True)
+    pl.select(
+        item_id=pl.lit("a"),
+        variate=pl.lit("y"),
+        timestamp=(pl.int_range(num_steps) * HOUR_US).cast(SERIES_SCHEMA["timestamp"]),
+        value=(pl.int_range(num_steps) % 1000).cast(pl.Float32),
+    ).write_parquet(shard_path(directory, 0), row_group_size=1_000_000)
+    row = [("a", "y", "target", "1h", "a", "test")]
+    pl.DataFrame(row, schema=ITEMS_SCHEMA, orient="row").write_parquet(directory / ITEMS_FILE)
+    params = params_with(synthetic_share=0.0)
+    params = params.model_copy(
+        update={"split": params.split.model_copy(update={"held_out_share": 0.0})}
+    )
+    split.run(params, tmp_path)
+    file = tmp_path / "params.yaml"
+    file.write_text(yaml.safe_dump(params.model_dump(mode="json", by_alias=True)))
+    command = [sys.executable, "-c", PACK, str(tmp_path), str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (tmp_path / paths.CORPUS / "part-00000.f32").stat().st_size > 3.99 * num_steps
+    # Its values, its time stamps, whether each is observed, and what is read at a time.
+    assert float(done.stdout) * 2**20 < 14 * num_steps + 100 * 2**20
