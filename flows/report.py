@@ -48,6 +48,10 @@ def run(params: Params, root: Path) -> Summary:
             params=params.model_dump(mode="json", by_alias=True),
             losses=losses,
             loss=pl.read_csv(root / paths.PLOTS / "loss.csv"),
+            augmentation=pl.read_csv(
+                root / paths.PLOTS / "augmentation.csv",
+                schema_overrides={"before": pl.Float64, "after": pl.Float64},
+            ),
             horizon=pl.read_csv(root / paths.PLOTS / "horizon.csv"),
             fans=fans,
             forecasts=forecasts.join(keys, on=[*KEYS, "origin"], how="semi").collect(),

@@ -16,6 +16,7 @@ from flows.base_model import BaseModel
 from flows.fitting import Fit, Job, fit
 from flows.stage import Summary, run_stage
 from toto_core.config import Params
+from toto_core.data.augmentation_examples import augmentation_examples
 from toto_core.data.corpus import TRAIN, Corpus
 from toto_core.data.fingerprints import Fingerprints, merged
 from toto_core.data.splits import Splits
@@ -33,6 +34,7 @@ def run(params: Params, root: Path) -> Summary:
         fitted = fit(job(params, root), track=tracked.log)
         metrics = _metrics(fitted)
         _write(params, root, fitted, metrics)
+        _write_examples(params, root, fitted)
         tracked.log_model(root / paths.CANDIDATE, "toto")
     finally:
         tracked.finish()
@@ -107,6 +109,28 @@ def _write(params: Params, root: Path, fitted: Fit, metrics: Mapping[str, float]
     with writing(root / paths.PLOTS / "loss.csv") as path:
         lines = [f"{point.step},{point.loss!r},{point.split}" for point in fitted.state.curve]
         path.write_text("\n".join(["step,loss,split", *lines, ""]), encoding="utf-8")
+
+
+def _write_examples(params: Params, root: Path, fitted: Fit) -> None:
+    """Write what the report shows of the augmentations."""
+    examples = augmentation_examples(
+        Corpus.open(root / paths.CORPUS),
+        fitted.state.settings.augment,
+        cutoff=TRAIN,
+        seed=params.seed,
+    )
+    lines = [
+        f"{example.name},{step},{_number(before)},{_number(after)}"
+        for example in examples
+        for step, (before, after) in enumerate(zip(example.before, example.after, strict=True))
+    ]
+    with writing(root / paths.PLOTS / "augmentation.csv") as path:
+        text = "\n".join(["augmentation,step,before,after", *lines, ""])
+        path.write_text(text, encoding="utf-8")
+
+
+def _number(value: np.floating) -> str:
+    return "" if np.isnan(value) else f"{value:.5g}"
 
 
 def _run_facts(

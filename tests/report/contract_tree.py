@@ -355,6 +355,11 @@ def _write_metrics(root, forecasts, losses, splits):
     lines += [f"{step},validation,{0.14 + 0.5 * np.exp(-step / 150):.5f}" for step in steps[10::10]]
     _horizon(forecasts, losses).write_csv(plots / "horizon.csv")
     (plots / "loss.csv").write_text("step,part,loss\n" + "\n".join(lines) + "\n")
+    steps = np.arange(64)
+    lines = [f"noise,{n},{np.sin(n / 5):.4f},{np.sin(n / 5.1):.4f}" for n in steps]
+    lines += [f"gaps,{n},{np.sin(n / 5):.4f},{'' if n % 9 else 1.0}" for n in steps]
+    text = "\n".join(["augmentation,step,before,after", *lines])
+    (plots / "augmentation.csv").write_text(text + "\n")
 
 
 def _horizon(forecasts, losses):

@@ -88,7 +88,9 @@ def test_page_is_well_formed(outline):
 def test_page_asks_for_nothing_from_elsewhere(html, outline):
     names = {tag for tag, _ in outline.tags}
     assert not names & {"script", "link", "img", "iframe", "object", "embed", "base"}
-    assert not [a for _, attrs in outline.tags for a in attrs if a in ("src", "href", "onload")]
+    assert not [a for _, attrs in outline.tags for a in attrs if a in ("src", "onload")]
+    links = [attrs["href"] for _, attrs in outline.tags if "href" in attrs]
+    assert links == ["validation.html"]  # beside it, followed by the reader alone
     assert not re.search(r"url\(|@import|https?://", html)
     assert len(html.encode()) < 1_000_000
 
@@ -101,7 +103,8 @@ def test_page_escapes_names_and_values(html):
 
 def test_page_describes_each_chart_in_words(outline):
     charts = [attrs for tag, attrs in outline.tags if tag == "svg" and attrs.get("role") == "img"]
-    assert len(charts) == 9 + 2 + 3 + 12 + 1  # skill, variates, three curves, fans, periods
+    # Skill, variates, three curves, augmentations, fans, periods.
+    assert len(charts) == 9 + 2 + 3 + 2 + 12 + 1
     assert all(len(attrs["aria-label"]) > 20 for attrs in charts)
     hidden = [attrs for tag, attrs in outline.tags if tag == "svg" and "role" not in attrs]
     assert all("aria-hidden" in attrs or "track" in attrs.get("class", "") for attrs in hidden)
@@ -213,6 +216,7 @@ def test_page_survives_a_model_that_nothing_is_known_of(project, tmp_path):
     losses = pl.read_parquet(root / "data/losses.parquet")
     losses.head(0).write_parquet(root / "data/losses.parquet")
     (root / "reports/plots/loss.csv").write_text("step,loss,val_loss\n")
+    (root / "reports/plots/augmentation.csv").write_text("augmentation,step,before,after\n")
     (root / "reports/plots/horizon.csv").write_text("step,forecaster,mase\n")
     for name in ("rows", "series"):
         quarantine = root / f"data/quarantine/{name}.parquet"

@@ -7,11 +7,12 @@ from typing import Any
 
 import polars as pl
 
-from toto_core.evaluation.checks import number
 from toto_core.evaluation.contamination import overlap_text
 from toto_core.evaluation.gate import side_by_side, skill
 from toto_core.evaluation.grouping import group_means
+from toto_core.evaluation.json_numbers import number
 from toto_core.evaluation.verdict import MODEL
+from toto_core.report.augmentation_part import augmentation_details
 from toto_core.report.fans import Fan, fan_rows
 from toto_core.report.figures import calibration, horizon, loss_curve, periods
 from toto_core.report.markup import (
@@ -30,8 +31,8 @@ NUM_SERIES = 6  # shown at each end of the list
 NUM_EXAMPLES = 8
 
 
-def training_section(loss: pl.DataFrame, train: Json) -> str:
-    """Return the loss curves."""
+def training_section(loss: pl.DataFrame, augmentation: pl.DataFrame, train: Json) -> str:
+    """Return the loss curves, and what was done to the windows."""
     lead = (
         "Training stops when the validation loss, on times that training has not seen, "
         "no longer falls. The test period plays no part in it. The two losses are not on one "
@@ -46,7 +47,8 @@ def training_section(loss: pl.DataFrame, train: Json) -> str:
     if facts:
         rows = table(("figure", "value"), facts, caption="Training in numbers")
         details = f"<details><summary>Training in numbers</summary>{rows}</details>"
-    return section("How it learned", lead, loss_curve(loss) + details)
+    body = loss_curve(loss) + details + augmentation_details(augmentation)
+    return section("How it learned", lead, body)
 
 
 def fans_section(
@@ -144,7 +146,8 @@ def quarantine_section(validate: Json, rows: pl.DataFrame, series: pl.DataFrame)
         f"{count_text(validate.get('rows_in'))} rows and "
         f"{count_text(validate.get('series_quarantined'))} of "
         f"{count_text(validate.get('series_in'))} series were set aside, each with its reason. "
-        "All of it lies in <code>data/quarantine</code>."
+        "All of it lies in <code>data/quarantine</code>; "
+        '<a href="validation.html">validation.html</a> draws it.'
     )
     hit = {n: c for n, c in rules.items() if any(number(c.get(k)) > 0 for k in ("rows", "series"))}
     counts = sorted(hit.items(), key=lambda rule: (-number(rule[1].get("rows")), rule[0]))

@@ -20,7 +20,7 @@ class Material:
         metrics: content of ``reports/metrics/<stage>.json`` by stage.
         splits: the copy of ``splits.json`` in the evidence.
         params: every value of ``params.yaml``.
-        loss: ``reports/plots/loss.csv``; ``horizon`` is ``reports/plots/horizon.csv``.
+        loss: ``reports/plots/loss.csv``; ``augmentation`` and ``horizon`` likewise.
         fans: which forecasts are drawn; ``forecasts`` and ``history`` hold at least their rows.
         bad_rows: ``data/quarantine/rows.parquet``, some of it; ``bad_series`` likewise.
     """
@@ -32,6 +32,7 @@ class Material:
     params: Json
     losses: pl.DataFrame
     loss: pl.DataFrame
+    augmentation: pl.DataFrame
     horizon: pl.DataFrame
     fans: Sequence[Fan]
     forecasts: pl.DataFrame
@@ -47,7 +48,7 @@ def page(found: Material) -> str:
         verdict_part.opening(found.verdict, evaluate, found.losses),
         verdict_part.skill_section(evaluate),
         verdict_part.checks_section(found.verdict),
-        evidence.training_section(found.loss, found.metrics["train"]),
+        evidence.training_section(found.loss, found.augmentation, found.metrics["train"]),
         evidence.fans_section(found.fans, found.forecasts, found.history, found.splits),
         evidence.calibration_section(evaluate),
         evidence.horizon_section(found.horizon, found.splits),
