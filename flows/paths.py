@@ -22,5 +22,6 @@ LEDGER = Path("registry")
 METRICS = Path("reports/metrics")
 PLOTS = Path("reports/plots")
 REPORT = Path("reports/index.html")
+VALIDATION_REPORT = Path("reports/validation.html")
 
 RUNS = Path("runs")

@@ -6,6 +6,7 @@ python -m flows.validate
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ from flows.stage import Summary, run_stage
 from toto_core.config import Params, ValidateParams
 from toto_core.data import rules, tables
 from toto_core.data.conservation import Sums
+from toto_core.data.examples import Example, choose, examples_of, worst_items, worst_of
 from toto_core.data.shards import (
     COMPRESSION_LEVEL,
     REJECTED_FILE,
@@ -35,10 +37,22 @@ from toto_core.data.validation import (
 )
 from toto_core.errors import DataError
 from toto_core.files import whole_parquet, write_json, writing
+from toto_core.report.validation_page import Findings, page
 
 # Shards that are worked on at once: Polars leaves much of one core idle by itself.
 NUM_SHARDS: Final = 2
-Done = tuple[Checked, Path]  # a shard after validation and the part of its quarantined rows
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is left of a shard for the report, and where its quarantined rows lie."""
+
+    part: Path
+    examples: list[Example]
+    worst: pl.DataFrame
+
+
+Done = tuple[Checked, Seen]
 
 
 def run(params: Params, root: Path) -> Summary:
@@ -53,14 +67,15 @@ def run(params: Params, root: Path) -> Summary:
         valid.mkdir()
         with writing(root / paths.QUARANTINE) as quarantine:
             quarantine.mkdir()
-            counts, sums = _validate(root / paths.SERIES, params.validate_, valid, quarantine)
+            counts, found = _validate(root / paths.SERIES, params.validate_, valid, quarantine)
+        with writing(root / paths.VALIDATION_REPORT) as report:
+            report.write_text(page(found), encoding="utf-8")
         _refuse_too_many(counts, params.validate_, root / paths.QUARANTINE)
     table = [
         {"rule": rule, "rows": counts.rule_rows[rule], "series": counts.rule_series[rule]}
         for rule in sorted((*rules.ROW_RULES, *rules.SERIES_RULES))
     ]
-    found = {**counts.to_json(), "checksums": sums.to_json()}
-    write_json(root / paths.METRICS / "validate.json", found)
+    write_json(root / paths.METRICS / "validate.json", found.counts)
     with writing(root / paths.PLOTS / "quarantine.csv") as path:
         pl.DataFrame(table).write_csv(path)
     return Summary(
@@ -70,7 +85,7 @@ def run(params: Params, root: Path) -> Summary:
 
 def _validate(
     source: Path, params: ValidateParams, valid: Path, quarantine: Path
-) -> tuple[Counts, Sums]:
+) -> tuple[Counts, Findings]:
     items = tables.read_items_table(source)
     rules.check_names(params, set(items["variate"]))
     _refuse_too_wide(items, params.max_items)
@@ -79,7 +94,7 @@ def _validate(
     columns = ["item_id", "timestamp", "value"]
     calendars = collect_calendars((pl.read_parquet(p, columns=columns) for p in shards), facts)
     counts, sums = Counts(), Sums()
-    bad_rows, bad_series, kept = [], [], []
+    bad_rows, bad_series, kept, examples, worst = [], [], [], [], []
     rejected = source / REJECTED_FILE
     if rejected.is_file():
         found, part = judge_rejected(pl.read_parquet(whole_parquet(rejected)))
@@ -87,20 +102,25 @@ def _validate(
         bad_rows.append(_write_part(found, quarantine, 0))
 
     def work(index: int) -> Done:
-        checked = check_shard(pl.read_parquet(shards[index]), facts, params, calendars)
-        part = _write_part(checked.quarantined_rows, quarantine, index + 1)
+        shard = pl.read_parquet(shards[index])
+        checked = check_shard(shard, facts, params, calendars)
+        bad = checked.quarantined_rows
+        part = _write_part(bad, quarantine, index + 1)
+        seen = Seen(part, examples_of(shard, bad), worst_items(shard, bad))
         if checked.rows.height:
             write_shard(valid, index, checked.rows)
-        return checked.without_rows(), part
+        return checked.without_rows(), seen
 
-    for checked, part in _in_order(work, len(shards)):
+    for checked, seen in _in_order(work, len(shards)):
         counts.add(checked.counts)
         sums.add(checked.sums)
-        bad_rows.append(part)
+        bad_rows.append(seen.part)
+        examples.extend(seen.examples)
+        worst.append(seen.worst)
         bad_series.append(checked.quarantined_series)
         kept.append(checked.series)
-    seen = pl.concat([*kept, *[bad.select("item_id", "variate") for bad in bad_series]])
-    absent = absent_series(facts, seen, params)
+    known = pl.concat([*kept, *[bad.select("item_id", "variate") for bad in bad_series]])
+    absent = absent_series(facts, known, params)
     counts.add(
         Counts(
             series_in=absent.height,
@@ -115,7 +135,12 @@ def _validate(
         quarantine / "series.parquet", pl.concat([*bad_series, absent]).sort("item_id", "variate")
     )
     write_items(valid, items.join(pl.concat(kept), on=["item_id", "variate"], how="semi"))
-    return counts, sums
+    return counts, Findings(
+        counts={**counts.to_json(), "checksums": sums.to_json()},
+        settings=params.model_dump(mode="json"),
+        examples=choose(examples),
+        worst=worst_of(worst),
+    )
 
 
 def _in_order(work: Callable[[int], Done], count: int) -> Iterator[Done]:

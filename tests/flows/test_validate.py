@@ -143,7 +143,7 @@ def test_stage_writes_the_same_bytes_again(tmp_path):
         outs = sorted(p for p in (tmp_path / name).rglob("*") if p.is_file())
         found.append({p.relative_to(tmp_path / name): p.read_bytes() for p in outs})
     assert found[0] == found[1]
-    assert len(found[0]) == 9
+    assert len(found[0]) == 10
 
 
 @pytest.mark.parametrize("cut", [1, 3])

@@ -53,6 +53,48 @@ REPAIRS: Final = (
 # What params.yaml itself asks to set aside says nothing about the data.
 WANTED: Final = ("not_final", "before_split", "counter_start")
 
+MEANING: Final = {
+    "unparsable_timestamp": "the time stamp could not be read",
+    "not_a_number": "text where a number should be",
+    "missing_item_id": "no name of the item",
+    "missing_timestamp": "a value without a time",
+    "infinite_value": "infinity is no measurement",
+    "negative_volume": "a volume below 0",
+    "negative_counter": "a counter below 0",
+    "out_of_bounds": "outside validate.bounds",
+    "off_grid": "too far from the regular grid to be moved onto it",
+    "duplicate_timestamp": "a second value at the same point of the grid; the first is kept",
+    "ohlc_contradiction": "high, low, open and close of a bar contradict each other",
+    "not_final": "among the newest points, as validate.drop_last asks",
+    "lone_outlier": "a single point far from both its neighbours",
+    "stale": "the value did not move for longer than validate.max_repeats; the first is kept",
+    "before_split": "a bar before a stock split, as validate.splits asks",
+    "counter_start": "where a counter starts: the first value has no increment",
+    "too_many_variates": "the item has more series than validate.max_variates",
+    "irregular": "too many points lie off any regular grid",
+    "coarse_counter": "float32 cannot tell neighbouring levels of the counter apart",
+    "too_short": "fewer points than validate.min_length",
+    "too_many_gaps": "more points are missing than validate.max_missing_share",
+    "constant": "all values are equal: there is nothing to learn or forecast",
+    "renumber_dst": "samples of an hour that clocks skip, all with one stamp, numbered in order",
+    "snap_to_grid": "moved by a small deviation onto the regular grid",
+    "split_adjust": "prices before a stock split divided by its ratio, volumes multiplied",
+    "counter_increments": "levels of a counter made into increments per step",
+    "counter_reset": "increments at which a counter started again from 0",
+    "gap_fill": "absent steps became missing values; nothing is interpolated",
+}
+OPTIONAL: Final = {
+    "max_items": "most items of the run",
+    "max_variates": "most series of an item",
+    "bounds": "lowest and highest value of each variate",
+    "max_repeats": "values that no longer move",
+    "max_spike": "single points far from both neighbours",
+    "counters": "variates that only rise, to be made into increments",
+    "ohlc": "price bars that contradict themselves",
+    "splits": "stock splits",
+    "drop_last": "newest points that are not final yet",
+}
+
 QUARANTINED_ROWS: Final = pl.Schema(
     {
         "item_id": pl.String(),

@@ -308,11 +308,6 @@ def has_scale() -> pl.Expr:
     return (pl.col("scale") > 0) & finite("scale")
 
 
-def number(value: object) -> float:
-    """Return a number as it stands in JSON; anything else is NaN."""
-    return float(value) if isinstance(value, int | float) else math.nan
-
-
 def integer(value: object, *, otherwise: int) -> int:
     """Return a whole number as it stands in JSON; anything else is ``otherwise``."""
     return int(value) if isinstance(value, int | float) else otherwise

@@ -7,8 +7,9 @@ import numpy as np
 import polars as pl
 
 from toto_core.config import RegisterParams
-from toto_core.evaluation.checks import finite, number
+from toto_core.evaluation.checks import finite
 from toto_core.evaluation.grouping import group_means
+from toto_core.evaluation.json_numbers import number
 from toto_core.evaluation.verdict import FAIL, INCONCLUSIVE, PASS, TITLES, Check, percent
 
 CLAIMS = (

@@ -7,7 +7,7 @@ from html import escape
 import numpy as np
 import polars as pl
 
-from toto_core.evaluation.checks import number
+from toto_core.evaluation.json_numbers import number
 from toto_core.evaluation.verdict import BASELINES, MODEL, TITLES
 from toto_core.report.charts import DAY_US, Chart, padded, time_label, value_ticks
 from toto_core.report.markup import Json, figure, legend, percent_text, time_text

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from toto_core.evaluation.checks import number
+from toto_core.evaluation.json_numbers import number
 from toto_core.evaluation.verdict import BASELINES, TITLES, p_value_text
 from toto_core.report.charts import value_ticks
 from toto_core.report.markup import PERCENT, Json, minus, percent_text, table

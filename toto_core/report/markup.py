@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from toto_core.evaluation.checks import number
+from toto_core.evaluation.json_numbers import number
 
 UNITS = {
     "s": "second",

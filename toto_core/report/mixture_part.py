@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from toto_core.evaluation.checks import number
+from toto_core.evaluation.json_numbers import number
 from toto_core.report.markup import Json, count_text, freq_text, percent_text, table
 
 _TABLES = {"sources": "source", "frequencies": "frequency", "families": "synthetic family"}

@@ -5,8 +5,8 @@ from html import escape
 
 import polars as pl
 
-from toto_core.evaluation.checks import number
 from toto_core.evaluation.headline import lost_variates
+from toto_core.evaluation.json_numbers import number
 from toto_core.evaluation.verdict import FAIL, INCONCLUSIVE, MODEL, PASS, TITLES
 from toto_core.report.forest import forest, skill_table, variate_table, worst_first
 from toto_core.report.markup import Json, count_text, percent_text, prose, section
