@@ -1,9 +1,10 @@
 """Augmentations that hide points: what is hidden becomes NaN, nothing else changes.
 
-The gaps are as long and as many as in published data. CloudWatch metrics of NAB (5 minutes, 19
-series of two weeks and more) miss 0.02 to 0.2 % of their steps in gaps of one to three; road
-sensors miss 8 % (METR-LA) and air quality stations 13 and 26 % (AQI-36 and AQI; Cini et al. 2022,
-arXiv:2108.00298, who let failures last 12 to 48 steps); exchanges and offices close every night.
+The gaps are as long and as many as in published data. Of the CloudWatch metrics of NAB (5 minutes,
+19 series of some days or weeks) six miss 0.02 to 0.2 % of their steps, in gaps of one to three;
+road sensors miss 8 % (METR-LA) and air quality stations 13 and 26 % (AQI-36 and AQI; Cini et al.
+2022, arXiv:2108.00298, who let failures last 12 to 48 steps); exchanges and offices close every
+night.
 
 Shapes: B rows, V slots, T time steps, n slots that are hit.
 """
