@@ -17,7 +17,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-data = typer.Typer(help="Look at the series: what is valid, what was rejected and why.")
+data = typer.Typer(
+    help="Look at the data: what is valid, what was rejected and why, what is damaged."
+)
 app.add_typer(data, name="data", no_args_is_help=True)
 
 _ROOT = Path()
@@ -133,6 +135,14 @@ def quarantine(
     from flows import data_view  # noqa: PLC0415
 
     print(data_view.quarantine(_ROOT, rule=rule, item=item, limit=limit))
+
+
+@data.command()
+def verify() -> None:
+    """Read the whole training corpus and compare its checksums; name what is damaged."""
+    from flows import corpus_view  # noqa: PLC0415
+
+    print(corpus_view.verify(_ROOT))
 
 
 def main() -> None:
