@@ -197,7 +197,7 @@ def _contamination(root: Path, splits: Splits, facts: pl.DataFrame) -> dict[str,
         return {"overlap": UNKNOWN, "unknown": [str(paths.CANDIDATE)], "items": [], "examples": []}
     judged = frozenset(facts["item_id"])
     period = to_us(splits.test_start), to_us(splits.test_end)
-    targets = Recorder()
+    targets = Recorder(all_windows=True)
     for item in tables.read_items(root / paths.VALID):
         if item.item_id in judged:
             first, last = np.searchsorted(item.timestamps, period)

@@ -18,6 +18,7 @@ from flows.launch import Log, launch
 from flows.progress import Track, shown
 from toto_core.config import ModelParams, Params
 from toto_core.data.corpus import ARRAYS_FILE, NAMES_FILE, Corpus
+from toto_core.data.leakage import check_purged
 from toto_core.data.splits import Splits
 from toto_core.data.windows import Batch, TrainingWindows, validation_batches
 from toto_core.errors import ConfigError, TrainingError
@@ -31,6 +32,8 @@ from toto_core.training.settings import TrainSettings
 from toto_core.training.state import TrainState
 from toto_core.training.supervision import supervised
 
+# Batches whose windows are checked to end before the cut-off, before training begins.
+PURGE_CHECKED = 8
 # Below toto_core/, with this file: the code that decides the weights.
 _CODE = (
     *(f"data/{part}" for part in ("augmentation", "corpus", "drawing.py", "reading.py")),
@@ -185,6 +188,7 @@ def prepare(job: Job, base: BaseModel | None) -> Prepared:
         augment=settings.augment,
         **shape,
     )
+    check_purged(windows, corpus, job.cutoff, range(PURGE_CHECKED))
     validation = (
         validation_batches(
             corpus,

@@ -187,3 +187,19 @@ def test_merged_collections_hold_what_each_held():
     assert both.items == ("a", "b")
     assert len(both) == len(one) + len(other)
     assert set(both.hash[both.item == 1].tolist()) == set(other.hash[other.item == 0].tolist())
+
+
+def test_fingerprints_of_other_windows_are_refused(tmp_path, monkeypatch):
+    of(walk()).save(tmp_path / "one.npz")
+    monkeypatch.setattr(fingerprints, "_MADE_WITH", np.ones(3))
+    with pytest.raises(DataError, match=r"no fingerprints \(made with other windows\)"):
+        Fingerprints.load(tmp_path / "one.npz")
+
+
+def test_all_windows_are_four_times_those_that_are_stored():
+    values = walk(length=20_000)[None]
+    some, every = record([("a", values)]), record([("a", values)], all_windows=True)
+    assert np.isin(some.hash, every.hash).mean() > 0.99  # among more, more repeat
+    assert (every.channel == 0).sum() == (some.channel == 0).sum()
+    assert 3.5 < (every.channel == 1).sum() / (some.channel == 1).sum() < 4.5
+    assert (some.coarse_share, every.coarse_share) == (0.25, 1.0)

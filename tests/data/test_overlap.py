@@ -156,6 +156,17 @@ def test_few_examples_are_listed():
     assert (len(found["items"]), len(found["examples"])) == (2, 1)
 
 
+def test_a_short_stretch_is_found_in_a_coarser_copy():
+    """1,536 steps, as many as 64 origins a day apart have, at six times the interval."""
+    fine = walk(30, 12_000)
+    stored = named(coarse=coarser(fine, 6), other=walk(31))
+    asked = record([("fine", fine[None, 6000:7536])], all_windows=True)
+    (pair,) = find_overlaps(asked, stored)
+    assert (pair.other, pair.rates) == ("coarse", (6, 1))
+    assert pair.common >= 7
+    assert 0.5 < pair.share <= 1
+
+
 def test_thinned_fingerprints_still_tell(monkeypatch):
     series = {f"i{n}": walk(n, 4000) for n in range(20)}
     copies = named(**{f"c{n}": walk(n, 4000) for n in range(20)})

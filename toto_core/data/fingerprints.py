@@ -45,6 +45,7 @@ _PIECE = 2**16
 _REACH = (HALF + 2) * RATES[-1]
 _WEIGHTS = np.random.default_rng(7).integers(1, 2**62, (2, SIZE), dtype=np.uint64) * 2 + 1
 _MIX = np.uint64(0x9E3779B97F4A7C15)
+_MADE_WITH = np.array([HALF, COARSE_SHARE, MAX_REPEATED, *np.ravel(CHANNELS)])
 _ARRAYS = ("hash", "channel", "position", "item")
 
 
@@ -59,6 +60,7 @@ class Fingerprints:
             step on.
         items: names.
         thinned: hashes that are no multiple of it were left out; 1: none.
+        coarse_share: of the windows at coarser rates, how many there are.
         unknown: models that saw more than this, and nobody knows what.
     """
 
@@ -68,6 +70,7 @@ class Fingerprints:
     item: Int32[np.ndarray, " F"]
     items: tuple[str, ...]
     thinned: int = 1
+    coarse_share: float = COARSE_SHARE
     unknown: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -79,6 +82,7 @@ class Fingerprints:
         arrays = {name: getattr(self, name) for name in _ARRAYS}
         arrays["items"] = np.array(self.items, np.str_)
         arrays["thinned"] = np.array(self.thinned)
+        arrays["made_with"] = _MADE_WITH
         arrays["unknown"] = np.array(self.unknown, np.str_)
         with writing(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
@@ -95,6 +99,8 @@ class Fingerprints:
                 arrays = {name: stored[name] for name in _ARRAYS}
                 names, unknown = (tuple(stored[key].tolist()) for key in ("items", "unknown"))
                 thinned = int(stored["thinned"])
+                if not np.array_equal(stored["made_with"], _MADE_WITH):
+                    raise ValueError("made with other windows")
                 return cls(**arrays, items=names, thinned=thinned, unknown=unknown)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise DataError(
@@ -107,9 +113,13 @@ class Recorder:
     """Collects the fingerprints of items that are shown to it one after another.
 
     Memory holds about ``MAX_STORED`` fingerprints and one piece of an item.
+
+    Args:
+        all_windows: whether to keep all windows at coarser rates, to ask with, not to be stored.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, all_windows: bool = False) -> None:
+        self._all_windows = all_windows
         self._items: list[str] = []
         self._parts: list[tuple[np.ndarray, ...]] = []
         self._stored = 0
@@ -139,11 +149,12 @@ class Recorder:
     def fingerprints(self) -> Fingerprints:
         """Return what was recorded, without what an item shows more than once."""
         self._take()
-        return _distinctive(_joined(self._parts), tuple(self._items), self._thinned)
+        found = _distinctive(_joined(self._parts), tuple(self._items), self._thinned)
+        return replace(found, coarse_share=1.0) if self._all_windows else found
 
     def _take(self) -> None:
         if self._pieces:
-            part = _of_pieces(self._pieces)
+            part = _of_pieces(self._pieces, all_windows=self._all_windows)
             self._parts.append(tuple(array[_kept(part[0], self._thinned)] for array in part))
             self._stored += len(self._parts[-1][0])
         self._pieces, self._waiting = [], 0
@@ -156,9 +167,11 @@ class Recorder:
             self._stored = sum(len(part[0]) for part in self._parts)
 
 
-def record(items: Iterable[tuple[str, Float32[np.ndarray, "V T"]]]) -> Fingerprints:
+def record(
+    items: Iterable[tuple[str, Float32[np.ndarray, "V T"]]], *, all_windows: bool = False
+) -> Fingerprints:
     """Fingerprint items: names and values."""
-    recorder = Recorder()
+    recorder = Recorder(all_windows=all_windows)
     for item_id, values in items:
         recorder.add(item_id, values)
     return recorder.fingerprints()
@@ -190,7 +203,7 @@ class _Piece:
     last: int
 
 
-def _of_pieces(pieces: list[_Piece]) -> tuple[np.ndarray, ...]:
+def _of_pieces(pieces: list[_Piece], *, all_windows: bool) -> tuple[np.ndarray, ...]:
     """Fingerprint pieces in one pass, laid end to end with gaps that no window can cross."""
     gap = np.full(RATES[-1], np.nan)
     values = np.concatenate([part for piece in pieces for part in (piece.values, gap)])
@@ -206,7 +219,7 @@ def _of_pieces(pieces: list[_Piece]) -> tuple[np.ndarray, ...]:
         if mean:
             coarse = sums[rate:] - sums[:-rate]
             coarse[gaps[rate:] != gaps[:-rate]] = np.nan
-        hashes, places = _windows(coarse, rate)
+        hashes, places = _windows(coarse, rate, all_windows=all_windows)
         piece = np.searchsorted(begins, places, side="right") - 1
         start, first, last, item = (
             np.array([getattr(piece, name) for piece in pieces], np.int64)[piece]
@@ -220,7 +233,7 @@ def _of_pieces(pieces: list[_Piece]) -> tuple[np.ndarray, ...]:
 
 
 def _windows(
-    values: Float64[np.ndarray, " T"], rate: int
+    values: Float64[np.ndarray, " T"], rate: int, *, all_windows: bool
 ) -> tuple[UInt32[np.ndarray, " W"], Int64[np.ndarray, " W"]]:
     """Hash the windows of every ``rate``-th value around each place that stands out.
 
@@ -239,7 +252,7 @@ def _windows(
     found = np.flatnonzero((middle_WP == peak_WP) & (middle_WP > 0))
     centre = found + HALF * rate
     flat = curve_WP.reshape(-1)
-    if rate > 1:
+    if rate > 1 and not all_windows:
         centre = centre[_chosen(flat, centre, rate)]
     windows = flat[centre[:, None] + rate * np.arange(-HALF, HALF + 1)]
     symbols, good = _symbols(windows)

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from jaxtyping import Int64
 
-from toto_core.data.fingerprints import CHANNELS, COARSE_SHARE, HALF, Fingerprints
+from toto_core.data.fingerprints import CHANNELS, HALF, Fingerprints
 
 MIN_COMMON = 4
 MIN_SHARE = 0.3
@@ -212,7 +212,7 @@ def _overlap(
         for step, c in zip(steps, channels, strict=True)
     ]
     common = int(min(len(steps[0]), len(steps[1]), *apart))
-    # What each could have shown: at its own rate all windows are kept, at a coarser one a part.
+    # What each could have in common with the other, which keeps a part of its coarser windows.
     ends = [
         (int(side.item[places[0]]), int(step[0]), int(step[-1]))
         for (side, places), step in zip(sides, steps, strict=True)
@@ -221,8 +221,11 @@ def _overlap(
         _between(side, *end, channel)
         for (side, _), end, channel in zip(sides, ends, channels, strict=True)
     ]
-    if 0 in channels and channels[0] != channels[1]:
-        shown[channels.index(0)] *= COARSE_SHARE
+    kept = [
+        side.coarse_share if channel else 1.0
+        for (side, _), channel in zip(sides, channels, strict=True)
+    ]
+    shown = [number * min(kept) / own for number, own in zip(shown, kept, strict=True)]
     thinned = max(asked.thinned, stored.thinned)
     expected = min(n * side.thinned / thinned for n, (side, _) in zip(shown, sides, strict=True))
     rates = [int(_RATES[channel]) for channel in channels]
