@@ -173,6 +173,23 @@ def test_mixture_is_convex_keeps_the_size_and_leaves_covariates(tmp_path):
     assert (after[:, 0] / size[:, None]).max() < 1.15
 
 
+def test_what_misses_too_much_is_not_mixed_in(tmp_path):
+    head, hole = np.full((1, 300), 2.0), np.full((1, 300), 2.0) + np.arange(300) % 2
+    head[:, 60:] = np.nan
+    hole[:, ::20] = np.nan
+    full = np.ones((1, 300))
+    corpus = corpus_of(tmp_path / "corpus", [full, head, hole], (300,) * 3)
+    plain = windows(corpus, AugmentSettings(), rows=300, slots=1).batch(0)
+    mixed = windows(corpus, AugmentSettings(mixup=1.0), rows=300, slots=1).batch(0)
+    seen = np.array([names[0] == "item-0" for names in plain.items]) & plain.target_mask.all(
+        axis=(1, 2)
+    )
+    shares = mixed.target_mask[seen].mean(axis=(1, 2))
+    assert shares.min() > 0.75  # holes are mixed in, up to three of them
+    assert (shares < 1).any()
+    assert (shares == 1).any()
+
+
 def test_mixing_stays_within_the_real_or_the_synthetic_part(tmp_path):
     blocks = [np.full((1, 200), 1.0) for _ in range(4)]
     corpus = corpus_of(tmp_path / "corpus", blocks, (200,) * 4, synthetic=(2, 3))

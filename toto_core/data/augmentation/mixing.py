@@ -14,6 +14,8 @@ from toto_core.data.augmentation.size import mean_size
 # Chronos' values: most windows in a mixture, itself included, and the law of their weights.
 MAX_SOURCES = 4
 CONCENTRATION = 1.5
+# A window with fewer points than this share of its steps is not mixed in: it would hide the rest.
+MIN_OBSERVED = 0.9
 
 
 def shares(
@@ -39,11 +41,14 @@ def mix_in(
     """Mix ``others`` into the slots that take them, in place.
 
     A slot keeps its size: its own mean absolute value takes the place of the others'. What is
-    missing in one of them is missing in the mixture.
+    missing in one of them is missing in the mixture; what misses more than ``MIN_OBSERVED``
+    allows is left out.
 
     Args:
         slot: of ``values``, for each of ``others``, rising.
     """
+    full = np.isfinite(others).mean(axis=1) >= MIN_OBSERVED
+    slot, others = slot[full], others[full]
     slots, taker = np.unique(slot, return_inverse=True)
     own, other = shares(rng, taker, len(slots))
     part = values[slots]
