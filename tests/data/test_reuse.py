@@ -3,15 +3,18 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+import yaml
 from ingested import Ingested
 
 from toto_core.data import group_reader, reuse, spool
 from toto_core.errors import DataError
 
+ROOT = Path(__file__).parents[2]
 START_S = 1_735_689_600
 
 
@@ -168,6 +171,14 @@ def test_many_more_rows_make_more_buckets_and_read_all(project, runs):
 def test_other_code_reads_all(runs, monkeypatch):
     monkeypatch.setattr(reuse.pl, "__version__", "0")
     assert len(runs.same_as_afresh()) == 12
+
+
+def test_code_of_the_stage_is_all_in_the_key():
+    stage = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["ingest"]
+    modules = [Path(dep).stem for dep in stage["deps"] if dep.startswith("toto_core/data/")]
+    # Files alone are remembered.
+    elsewhere = {"demo", "prometheus", "sql", "web"}
+    assert sorted(reuse.CODE) == sorted(set(modules) - elsewhere)
 
 
 @pytest.mark.parametrize("name", ["state.json", "files.parquet", "schemas.parquet", "bucket-3"])

@@ -121,9 +121,13 @@ class GroupReader:
         runs = self._runs(batch)
         if self._columns.item:
             items = batch[self._columns.item].cast(pl.String)
+            codes = self._encode(items, runs)
         else:
             items = _repeated(runs, lambda file: file.item)
-        codes = self._encode(items, runs)
+            each = self._encode(
+                pl.Series([file.item for file, _ in runs]), [(f, 1) for f, _ in runs]
+            )
+            codes = np.repeat(each, [length for _, length in runs])
         found = batch[self._columns.timestamp]
         times = self._times.read(found, items)
         for name, role in self._columns.values.items():
@@ -135,7 +139,8 @@ class GroupReader:
         times = self._times.read(found, None)
         for name in self._columns.values:
             items = pl.repeat(name, batch.height, eager=True)
-            codes = self._encode(items, runs)
+            each = self._encode(pl.Series([name] * len(runs)), [(file, 1) for file, _ in runs])
+            codes = np.repeat(each, [length for _, length in runs])
             self._add(_Rows(TARGET, TARGET, items, codes, times, found, batch[name], runs))
 
     def _series(self, batch: pl.DataFrame) -> None:
@@ -176,12 +181,9 @@ class GroupReader:
         if not good.all():
             codes, times, values = codes[good.to_numpy()], times.filter(good), values.filter(good)
         self._spool.add(codes, variate, times.to_numpy(), values.to_numpy())
-        end = 0
-        for file, length in rows.runs:
-            part = slice(end, end + length)
-            num_good, num_empty = int(good[part].sum()), int(empty[part].sum())
-            self._spool.count(file.name, rows=num_good, empty=num_empty)
-            end += length
+        num_good, num_empty = (_sums(mask, rows.runs) for mask in (good, empty))
+        for (file, _), count, nothing in zip(rows.runs, num_good, num_empty, strict=True):
+            self._spool.count(file.name, rows=count, empty=nothing)
         if no_time.any() or wrong.any():
             self._reject(rows, no_time, wrong)
 
@@ -238,7 +240,10 @@ class GroupReader:
         files = np.repeat(
             [self._numbers[file.location] for file, _ in runs], [length for _, length in runs]
         )
-        self._spool.items.note(codes, files, origin=self._origin)
+        # The first row of each stretch of one item in one file says all.
+        new = np.flatnonzero(np.diff(codes) | np.diff(files).astype(bool)) + 1
+        firsts = np.append(0, new)
+        self._spool.items.note(codes[firsts], files[firsts], origin=self._origin)
         return codes
 
     def _declared_freqs(self, batch: pl.DataFrame, codes: UInt32[np.ndarray, " N"]) -> pl.Series:
@@ -259,7 +264,15 @@ class GroupReader:
 
 def _repeated(runs: Sequence[tuple[RawFile, int]], name_of: Callable[[RawFile], str]) -> pl.Series:
     """A name for each row of runs of files."""
-    return pl.concat([pl.repeat(name_of(file), length, eager=True) for file, length in runs])
+    names = pl.Series([name_of(file) for file, _ in runs], dtype=pl.String)
+    return names.gather(np.repeat(np.arange(len(runs)), [length for _, length in runs]))
+
+
+def _sums(mask: pl.Series, runs: Sequence[tuple[RawFile, int]]) -> list[int]:
+    """How many rows of each run a mask chooses."""
+    before = np.append(0, np.cumsum(mask.to_numpy()))
+    ends = np.cumsum([length for _, length in runs])
+    return np.diff(before[np.append(0, ends)]).tolist()
 
 
 def _series_times(

@@ -85,7 +85,7 @@ def _step_s(step: str) -> int:
 def _write(page: pl.DataFrame, path: Path, variate: str) -> RawFile:
     page = page.rename({"value": variate})
     page.write_parquet(path)
-    return RawFile(str(path), f"prometheus/{variate}", "", "parquet", "", page.schema)
+    return RawFile(str(path), f"prometheus/{variate}", "", "parquet", "", page.schema, page.height)
 
 
 @dataclass

@@ -72,6 +72,7 @@ class RawFile:
         kind: how it is read.
         separator: of the columns of a CSV file, else empty.
         schema: names and types of its columns; a CSV file's are all text.
+        num_rows: exact where its format counts them, else estimated from its size.
     """
 
     location: str
@@ -80,6 +81,7 @@ class RawFile:
     kind: Kind
     separator: str
     schema: Schema
+    num_rows: int
 
     @property
     def path(self) -> Path:
@@ -201,17 +203,6 @@ def head(group: Sequence[RawFile], *, scratch: Path) -> pl.DataFrame:
         raise DataError(_broken(group[:1], error)) from None
 
 
-def num_rows(file: RawFile) -> int:
-    """Rows of a file: exact where its format counts them, else estimated from its size."""
-    if file.kind == "parquet":
-        return int(pl.scan_parquet(file.location, glob=False).select(pl.len()).collect().item())
-    if file.kind == "ipc":
-        return int(pl.scan_ipc(file.path, glob=False).select(pl.len()).collect().item())
-    packed = 8 if file.path.suffix in _COMPRESSIONS else 1
-    bytes_per_row = 12 * len(file.schema)
-    return file.path.stat().st_size * packed // bytes_per_row
-
-
 def _scan(group: Sequence[RawFile], scratch: Path) -> pl.LazyFrame:
     first = group[0]
     paths = [file.path for file in group]
@@ -251,8 +242,8 @@ def _unpacked(path: Path, scratch: Path) -> Path:
 def _look_at_one(location: str, root: Path) -> RawFile:
     path = Path(location)
     if object_store.is_address(location):
-        schema = _typed_schema(location, location, "parquet")
-        return RawFile(location, location, path.stem, "parquet", "", schema)
+        schema, rows = _typed_schema(location, location, "parquet")
+        return RawFile(location, location, path.stem, "parquet", "", schema, rows)
     name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
     extensions = [part.lower() for part in path.suffixes]
     extension = next((part for part in reversed(extensions) if part not in _COMPRESSIONS), "")
@@ -262,17 +253,25 @@ def _look_at_one(location: str, root: Path) -> RawFile:
     if path.stat().st_size == 0:
         raise DataError(f"{name}: 0 bytes, rows are needed; remove the file or fill it")
     item = path.name[: path.name.lower().rindex(extension)]
-    separator = ""
+    separator, rows = "", 0
     if kind == "csv":
         separator, schema = _csv_schema(path, name)
     else:
         if kind == "ipc" and not _starts_with(path, b"ARROW1"):
             kind = "ipc_stream"
-        schema = _typed_schema(location, name, kind)
-    return RawFile(location, name, item, kind, separator, schema)
+        schema, rows = _typed_schema(location, name, kind)
+    if kind not in ("parquet", "ipc"):
+        rows = _estimated_rows(path, len(schema))
+    return RawFile(location, name, item, kind, separator, schema, rows)
 
 
-def _typed_schema(path: str, name: str, kind: Kind) -> Schema:
+def _estimated_rows(path: Path, num_columns: int) -> int:
+    packed = 8 if path.suffix in _COMPRESSIONS else 1
+    return path.stat().st_size * packed // (12 * num_columns)
+
+
+def _typed_schema(path: str, name: str, kind: Kind) -> tuple[Schema, int]:
+    """Columns and number of rows; of JSON lines whether there is one."""
     try:
         if kind == "parquet":
             scan = pl.scan_parquet(path, glob=False)
@@ -283,12 +282,14 @@ def _typed_schema(path: str, name: str, kind: Kind) -> Schema:
         else:
             scan = pl.scan_ndjson(path, infer_schema_length=1000)
         schema = scan.collect_schema()
-        rows = scan.head(1).collect().height
+        if kind == "jsonl":
+            scan = scan.head(1)
+        rows = int(scan.select(pl.len()).collect().item())
     except (PolarsError, OSError) as error:
         raise DataError(f"{name}: not {kind}: {_one_line(error)}; export it again") from None
     if rows == 0:
         raise DataError(f"{name}: 0 rows, at least one is needed; remove the file or fill it")
-    return schema
+    return schema, rows
 
 
 def _csv_schema(path: Path, name: str) -> tuple[str, Schema]:

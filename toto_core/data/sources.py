@@ -20,7 +20,6 @@ from toto_core.data.raw_files import (
     groups_of_like,
     head,
     look_at,
-    num_rows,
     read_batches,
 )
 from toto_core.data.shards import IngestReport
@@ -75,7 +74,7 @@ def ingest_source(
     else:
         groups = _fetched(params, root, scratch)
         files = [file for group in groups for file in group.files]
-        rows = sum(num_rows(f) * len(group.columns.values) for group in groups for f in group.files)
+        rows = sum(f.num_rows * len(group.columns.values) for group in groups for f in group.files)
         spool = _read(params, directory, groups, files, num_buckets_for(rows))
         report = spool.finish(freq=freq, group_pattern=params.group_pattern)
     shutil.rmtree(scratch)
@@ -107,11 +106,10 @@ def _ingest_files(
                     file=file,
                     stamp=now.get(file.location),
                     digest=memory.digest(file.location),
-                    num_rows=known.num_rows if known else num_rows(file),
                     signature=group.signature,
                 )
             )
-            expected += inputs[-1].num_rows * len(group.columns.values)
+            expected += file.num_rows * len(group.columns.values)
             if known is None or known.signature != group.signature:
                 changed.add(file.location)
     num_buckets = num_buckets_for(expected)

@@ -30,9 +30,11 @@ from toto_core.data.sorting import ROW, Order, Shard
 from toto_core.data.tables import ROLES, shard_path
 from toto_core.errors import DataError
 
-ROWS_PER_SHARD: Final = 2_000_000
+ROWS_PER_SHARD: Final = 1_000_000
 _FLUSH_ROWS: Final = 2_000_000
 _FLUSH_REJECTED: Final = 200_000
+# Rows of a bucket that stand together; longer stretches are written as they are, without sorting.
+_LONG_STRETCH: Final = 64
 
 
 @dataclass
@@ -196,12 +198,18 @@ class Spool:
         self._held, self._held_rows = [], 0
         self._extend_buckets()
         buckets = self._bucket_of_item[rows["item"]]
-        rows = rows[np.argsort(buckets, kind="stable")]
-        ends = np.cumsum(np.bincount(buckets, minlength=self._num_buckets))
-        for bucket, part in enumerate(np.split(rows, ends[:-1])):
-            if len(part):
-                with self._bucket_path(bucket).open("ab") as handle:
-                    part.tofile(handle)
+        starts = np.append(0, np.flatnonzero(np.diff(buckets)) + 1)
+        if len(starts) > len(rows) // _LONG_STRETCH:
+            order = np.argsort(buckets.astype(np.uint16), kind="stable")
+            rows, buckets = rows[order], buckets[order]
+            starts = np.append(0, np.flatnonzero(np.diff(buckets)) + 1)
+        parts: dict[int, list[np.ndarray]] = {}
+        for bucket, part in zip(buckets[starts].tolist(), np.split(rows, starts[1:]), strict=True):
+            parts.setdefault(bucket, []).append(part)
+        for bucket, stretches in parts.items():
+            with self._bucket_path(bucket).open("ab") as handle:
+                for stretch in stretches:
+                    stretch.tofile(handle)
 
     def _extend_buckets(self) -> None:
         new = self.items.names()[len(self._bucket_of_item) :].to_list()

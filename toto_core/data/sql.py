@@ -42,7 +42,9 @@ def fetch(params: SqlParams, root: Path, folder: Path) -> list[RawFile]:
         for number, batch in enumerate(_batches(url, params.query)):
             path = folder / f"{number:05d}.parquet"
             batch.write_parquet(path)
-            files.append(RawFile(str(path), SOURCE, ITEM, "parquet", "", batch.schema))
+            files.append(
+                RawFile(str(path), SOURCE, ITEM, "parquet", "", batch.schema, batch.height)
+            )
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise ConfigError(
             f"sql {shown}: no driver ({_one_line(error, url)}), one is needed; install it, for "

@@ -293,6 +293,6 @@ def looks_like_time(column: pl.Series) -> bool:
     if column.dtype != pl.String or column.drop_nulls().is_empty():
         return False
     text = column.drop_nulls().head(20).str.strip_chars()
-    if text.str.contains(_NUMBER).any():
+    if text.str.contains(_NUMBER).any() or not text.str.contains(r"\d").all():
         return False
-    return len(text) == max(_num_parsed(text, name) for name in _SAFE)
+    return any(_num_parsed(text, name) == len(text) for name in _SAFE)
