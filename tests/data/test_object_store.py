@@ -1,5 +1,7 @@
 """Parquet files in an S3 bucket, which a local server plays."""
 
+import shutil
+
 import polars as pl
 import pytest
 from ingested import Ingested
@@ -10,21 +12,31 @@ from toto_core.errors import DataError
 STAMPS = [1_735_689_600 + hour * 3600 for hour in range(4)]
 
 
-@pytest.fixture
-def log():
-    return []
-
-
-@pytest.fixture
-def store(tmp_path, monkeypatch, log):
-    folder = tmp_path / "bucket"
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """One server for all tests: Polars keeps the address that a bucket had first."""
+    folder, log = tmp_path_factory.mktemp("bucket"), []
     with bucket(folder, "metrics", log) as address:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
-        monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
-        monkeypatch.setenv("AWS_REGION", "us-east-1")
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        yield folder
+        yield address, folder, log
+
+
+@pytest.fixture
+def log(server):
+    return server[2]
+
+
+@pytest.fixture
+def store(server, monkeypatch):
+    address, folder, log = server
+    shutil.rmtree(folder)
+    folder.mkdir()
+    log.clear()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    return folder
 
 
 def put(folder, name, item, **more):
