@@ -212,6 +212,7 @@ class ValidateParams(Section):
 class SplitParams(Section):
     """Cut-offs, origins, held-out groups and folds."""
 
+    scheme: Literal["rolling", "gift_eval"]
     prediction_length: PositiveInt
     stride: PositiveInt
     num_test_origins: PositiveInt
@@ -278,6 +279,8 @@ class FamilyWeights(Section):
     hierarchy: NonNegativeFloat
     service: NonNegativeFloat
     price_bars: NonNegativeFloat
+    sites: NonNegativeFloat
+    weather_station: NonNegativeFloat
 
 
 class MixtureParams(Section):

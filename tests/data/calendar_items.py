@@ -16,6 +16,7 @@ HOUR = timedelta(hours=1)
 
 def params(**changes):
     values = {
+        "scheme": "rolling",
         "prediction_length": 4,
         "stride": 2,
         "num_test_origins": 3,

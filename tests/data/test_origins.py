@@ -212,3 +212,27 @@ def test_cells_without_items_are_refused_together():
     )
     assert "lower split.min_context = 5" in validation
     assert "test period from 2024-01-03T04:00:00+00:00 on = 0 of 2" in test
+
+
+@pytest.mark.parametrize(
+    ("lengths", "windows"), [((900, 700), 18), ((2000, 900), 20), ((300, 90), 3)]
+)
+def test_gift_eval_windows_replace_origins_and_stride(lengths, windows):
+    """The last tenth of the shortest item, in horizons of four; one more horizon to validate on."""
+    items = [
+        item(f"i{n}", length=length, start=START + (2000 - length) * HOUR)
+        for n, length in enumerate(lengths)
+    ]
+    splits = split(*items, scheme="gift_eval", stride=1, num_test_origins=5)
+    steps = [(origin - START) // HOUR for origin in splits.test_origins]
+    assert steps == list(range(2000 - 4 * windows, 2000, 4))
+    assert [(origin - START) // HOUR for origin in splits.validation_origins] == [steps[0] - 4]
+    assert splits.cutoffs_us["train"] == to_us(START + (steps[0] - 4) * HOUR)
+    assert (splits.stride, splits.overlap) == (4, 1)
+
+
+def test_gift_eval_counts_business_days():
+    full = item("a", freq="1B", timestamps=business_days("2024-01-01", 300))
+    late = item("b", freq="1B", timestamps=full.timestamps[100:])
+    splits = split(full, late, scheme="gift_eval")
+    np.testing.assert_array_equal(splits.test_origins_us, full.timestamps[280::4])

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from toto_core.config import SplitParams
+from toto_core.data.folds import gift_eval_windows
 from toto_core.data.frequency import Frequency, parse_freq
 from toto_core.data.grid import period_of, period_start
 from toto_core.data.splits import (
@@ -117,6 +118,7 @@ def make_splits(
     if not found.items:
         raise DataError("split: items = 0, at least 1 is needed; see data/quarantine")
     freq = _most_common_freq(found.items)
+    params = _by_scheme(found, freq, params)
     base = [item for item in found.items if item.freq == freq.canonical]
     start_us = min(item.first_us for item in base)
     data_end_us = max(item.last_us for item in base) + freq.interval_us
@@ -270,9 +272,27 @@ def _periods_before(found: Survey, freq: Frequency, end_us: int) -> np.ndarray:
 
 
 def _grid_length(found: Survey, freq: Frequency, start_us: int, end_us: int) -> int:
+    """Steps of the calendar from ``start_us``, which begins one or lies in one, to ``end_us``."""
     if freq.is_calendar:
-        return len(_periods_before(found, freq, end_us))
+        periods = _periods_before(found, freq, end_us)
+        return int(len(periods) - max(np.searchsorted(periods, start_us, side="right") - 1, 0))
     return (end_us - start_us) // freq.interval_us
+
+
+def _by_scheme(found: Survey, freq: Frequency, params: SplitParams) -> SplitParams:
+    """GIFT-Eval's number of origins, one horizon apart, and one horizon before them to validate."""
+    if params.scheme == "rolling":
+        return params
+    base = [item for item in found.items if item.freq == freq.canonical]
+    step_us = 1 if freq.is_calendar else freq.interval_us
+    shortest = min(_grid_length(found, freq, i.first_us, i.last_us + step_us) for i in base)
+    return params.model_copy(
+        update={
+            "num_test_origins": gift_eval_windows(shortest, params.prediction_length),
+            "num_validation_origins": 1,
+            "stride": params.prediction_length,
+        }
+    )
 
 
 def _too_short(num_steps: int, freq: Frequency, params: SplitParams) -> list[str]:
