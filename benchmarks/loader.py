@@ -1,12 +1,16 @@
-"""How fast one process draws training batches from a memory-mapped corpus, masks included.
+"""How fast one core draws training batches from a memory-mapped corpus.
 
 python benchmarks/loader.py --shapes 16x4x512 256x1x512 64x32x4096
+
+Processor time of one thread, the median over batches: windows alone, windows with the augmentation
+of params.yaml, and the masks of training. The last two columns are windows alone and all together.
 """
 
 import argparse
 import statistics
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +19,7 @@ import torch
 from toto_core.config import load_params
 from toto_core.data.corpus import TARGET, Corpus, Entry, Mixture, write_corpus
 from toto_core.data.windows import TrainingWindows
-from toto_core.training.settings import TrainSettings
+from toto_core.training.settings import AugmentSettings, TrainSettings
 from toto_core.training.step import training_micro_batch
 
 PATCH_SIZE = 32
@@ -29,35 +33,41 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=10)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    print("| rows x slots x steps | windows, ms | masks, ms | points/s |")
-    print("|---|--:|--:|--:|")
-    for shape in arguments.shapes:
-        print(row(shape, arguments.repeats), flush=True)
+    times = "windows, ms | augmented, ms | masks, ms"
+    print(f"| rows x slots x steps | {times} | windows, points/s | all, points/s |")
+    print("|---|--:|--:|--:|--:|--:|")
+    with tempfile.TemporaryDirectory() as folder:
+        random_walks(Path(folder) / "corpus")
+        corpus = Corpus.open(Path(folder) / "corpus")
+        for shape in arguments.shapes:
+            print(row(corpus, shape, arguments.repeats), flush=True)
 
 
-def row(shape: str, repeats: int) -> str:
-    """Time both parts of a batch of one shape."""
+def row(corpus: Corpus, shape: str, repeats: int) -> str:
+    """Time the parts of a batch of one shape."""
     rows, num_variates, context = map(int, shape.split("x"))
     settings = settings_of(rows, num_variates)
-    seconds: dict[str, list[float]] = {"windows": [], "masks": []}
-    with tempfile.TemporaryDirectory() as folder:
-        windows = noise_windows(Path(folder) / "corpus", settings, context)
-        for step in range(repeats + 1):
-            start_s = time.perf_counter()
-            batch = windows.batch(step)
-            drawn_s = time.perf_counter()
-            training_micro_batch(
-                batch,
-                settings,
-                patch_size=PATCH_SIZE,
-                seed=(0, step),
-                device=torch.device("cpu"),
-            )
-            seconds["masks"].append(time.perf_counter() - drawn_s)
-            seconds["windows"].append(drawn_s - start_s)
-    windows_s, masks_s = (statistics.median(part[1:]) for part in seconds.values())
-    rate = rows * num_variates * context / (windows_s + masks_s)
-    return f"| {shape} | {1e3 * windows_s:.2f} | {1e3 * masks_s:.2f} | {rate:,.0f} |"
+    plain = windows_of(corpus, replace(settings, augment=AugmentSettings()), context)
+    augmented = windows_of(corpus, settings, context)
+    seconds: dict[str, list[float]] = {"windows": [], "augmented": [], "masks": []}
+    for step in range(repeats + 1):
+        start_s = time.process_time()
+        plain.batch(step)
+        plain_s = time.process_time()
+        batch = augmented.batch(step)
+        augmented_s = time.process_time()
+        training_micro_batch(
+            batch, settings, patch_size=PATCH_SIZE, seed=(0, step), device=torch.device("cpu")
+        )
+        seconds["masks"].append(time.process_time() - augmented_s)
+        seconds["augmented"].append(augmented_s - plain_s)
+        seconds["windows"].append(plain_s - start_s)
+    windows_s, whole_s, masks_s = (statistics.median(part[1:]) for part in seconds.values())
+    points = rows * num_variates * context
+    cells = " | ".join(f"{1e3 * s:.2f}" for s in (windows_s, whole_s, masks_s))
+    return (
+        f"| {shape} | {cells} | {points / windows_s:,.0f} | {points / (whole_s + masks_s):,.0f} |"
+    )
 
 
 def settings_of(rows: int, num_variates: int, **changes: object) -> TrainSettings:
@@ -70,8 +80,13 @@ def settings_of(rows: int, num_variates: int, **changes: object) -> TrainSetting
 def noise_windows(folder: Path, settings: TrainSettings, context: int) -> TrainingWindows:
     """Write a corpus of random walks and open windows on it."""
     random_walks(folder)
+    return windows_of(Corpus.open(folder), settings, context)
+
+
+def windows_of(corpus: Corpus, settings: TrainSettings, context: int) -> TrainingWindows:
+    """Open windows on a corpus."""
     return TrainingWindows(
-        Corpus.open(folder),
+        corpus,
         cutoff="train",
         context_length=context,
         batch_size=settings.batch_size,
