@@ -14,6 +14,8 @@ FAMILIES = (
     "hierarchy",
     "service",
     "price_bars",
+    "sites",
+    "weather_station",
 )
 
 

@@ -1,4 +1,4 @@
-"""Families that live by the calendar: days, weeks, years, holidays, sun and weather.
+"""Families that live by the calendar of people: days, weeks, years, holidays, rush hours.
 
 Shapes: T time steps, D days, M points of one cycle.
 """
@@ -16,13 +16,13 @@ from toto_core.data.synthetic.draws import (
     standardised,
     uniform,
 )
-from toto_core.data.synthetic.noise import curve, power_law, through, wander, white
+from toto_core.data.synthetic.noise import curve, leaky_sum, through, wander, white
 from toto_core.data.synthetic.seasons import RATES, cycle, peaks, repeated, sampled, turning
-from toto_core.data.synthetic.sensor import counted, measured, positive, row
-from toto_core.data.synthetic.trends import logistic, trend
+from toto_core.data.synthetic.sensor import counted, positive, row
+from toto_core.data.synthetic.trends import trend
 
 _SUBDAILY: Final = ("1min", "5min", "10min", "15min", "15min", "30min", "1h", "1h", "1h", "3h")
-_PROFILE_POINTS: Final = 288
+_ROAD: Final = ("5min", "5min", "10min", "15min", "15min", "1h", "1h")
 
 
 def daily_weekly(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"]:
@@ -32,15 +32,33 @@ def daily_weekly(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "
     in load and traffic forecasting (Hong and Fan 2016).
     """
     day = int(RATES[pick(rng, _SUBDAILY)].day)
-    num_days = length // day + 2
+    kinds, levels = _days(rng, length // day + 2)
     start = int(rng.random() * day)
-    profiles = _day_profiles(rng, day)
-    kinds, levels = _day_kinds(rng, num_days), _day_levels(rng, num_days)
-    load = (profiles[kinds] * levels[:, None]).reshape(-1)[start : start + length]
+    load = _day_profiles(rng, day)[kinds].reshape(-1)[start:][:length]
+    load *= _through_noons(levels, day, start, length)
     if chance(rng, 0.5):
         load *= np.exp(np.float32(log_uniform(rng, 0.02, 0.3)) * wander(rng, length, day / 8))
     load *= 1 + np.float32(log_uniform(rng, 0.005, 0.2)) * white(rng, length)
     return _sized(rng, load)
+
+
+def sites(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "V T"]:
+    """Meters or detectors of one town: the same calendar and luck, two kinds of days mixed."""
+    day = int(RATES[pick(rng, _SUBDAILY)].day)
+    kinds, levels = _days(rng, length // day + 2)
+    homes, offices = _day_profiles(rng, day), _day_profiles(rng, day)
+    start = int(rng.random() * day)
+    shared = np.float32(log_uniform(rng, 0.01, 0.3)) * wander(rng, length, day / 4)
+    shared += np.log(_through_noons(levels, day, start, length))
+    noise = log_uniform(rng, 0.01, 0.3)
+    rows = []
+    for _ in range(int(rng.integers(2, 9))):
+        part = np.float32(rng.random())
+        load = (part * homes + (1 - part) * offices)[kinds].reshape(-1)[start:][:length]
+        load *= np.exp(np.float32(uniform(rng, 0.3, 1.7)) * shared)
+        load *= 1 + np.float32(noise * rng.random()) * white(rng, length)
+        rows.append(_sized(rng, load))
+    return np.concatenate(rows)
 
 
 def daily_counts(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"]:
@@ -64,91 +82,23 @@ def daily_counts(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "
     return _sized(rng, np.exp(np.clip(logs, -12, 12)))
 
 
-def solar(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"]:
-    """Power of the sun: nothing at night, a bell by day, clouds, days of other length over a year.
-
-    Clear-sky shape: the sine of the sun's height, clipped at 0; clouds: a clearness index for each
-    day and one within the day (Graham and Hollands 1990).
-    """
-    rate = RATES[pick(rng, ("5min", "10min", "15min", "30min", "1h", "1h", "1D"))]
-    day, tilt = int(rate.day) or 1, np.float32(0.4)
-    days = np.arange(length) / day + rng.random()
-    sun = tilt * turning(days / 365.25 + rng.random())
-    latitude = uniform(rng, 0.0, 1.0)
-    noon = turning(days) if rate.day else np.float32(0.8)
-    height = np.float32(np.sin(latitude)) * sun + np.float32(np.cos(latitude)) * noon
-    clear = np.maximum(height, 0) ** np.float32(uniform(rng, 0.8, 1.6))
-    clouds = wander(rng, length // day + 2, log_uniform(rng, 0.5, 4))
-    clouds *= np.float32(log_uniform(rng, 0.1, 2.5))
-    clouds = np.repeat(clouds - np.float32(uniform(rng, -1, 2)), day)[:length]
-    if rate.day:
-        clouds += np.float32(log_uniform(rng, 0.05, 1.5)) * wander(rng, length, day / 12)
-    power = clear * logistic(-clouds)
-    if chance(rng, 0.3):  # the inverter's limit
-        power = np.minimum(power, np.float32(uniform(rng, 0.5, 0.9) * power.max()))
-    return positive(rng, power)
-
-
-def weather(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"]:
-    """Temperature, pressure, humidity, wind or rain: day, year and fronts that pass in days.
-
-    Weather generators: Richardson 1981 (temperature as seasonal mean and autoregression, rain as
-    a chain of wet spells with skewed amounts).
-    """
-    rate = RATES[pick(rng, ("10min", "10min", "30min", "1h", "1h", "3h", "1D", "1D"))]
-    day, year = rate.day or 1.0, rate.year or 365.25 * rate.day
-    places = np.arange(length)
-    smooth = turning(places / year + rng.random())
-    if chance(rng, 0.3):
-        fronts = power_law(rng, length, 1.9)
-    else:
-        fronts = wander(rng, length, day * uniform(rng, 1.5, 6))
-    signal = np.float32(log_uniform(rng, 0.3, 4)) * smooth + fronts
-    if rate.day:
-        bell = sampled(cycle_of_sun(rng), places / day + rng.random())
-        strength = np.float32(log_uniform(rng, 0.1, 2.0))
-        signal += (
-            strength
-            * (1 + np.float32(0.4) * smooth)
-            * bell
-            * np.exp(np.float32(0.3) * wander(rng, length, 2 * day))
-        )
-    kind = rng.random()
-    if kind < 0.5:
-        return measured(rng, signal + np.float32(log_uniform(rng, 0.01, 0.2)) * normal(rng, length))
-    if kind < 0.65:
-        wet = logistic(np.float32(1.5) * signal - np.float32(uniform(rng, -2, 0)))
-        return row(np.rint(1000 * np.minimum(wet * np.float32(1.05), 1)) / 10)  # humidity, %
-    skewed = np.exp(
-        np.float32(uniform(rng, 0.3, 0.7)) * (signal + np.float32(0.4) * white(rng, length))
-    )
-    if kind < 0.8:
-        return positive(rng, skewed)  # wind
-    dry = np.float32(np.quantile(skewed, uniform(rng, 0.4, 0.95)))
-    amount = np.maximum(skewed - dry, 0) * rng.standard_exponential(length, dtype=np.float32)
-    return row(np.rint(amount * np.float32(log_uniform(rng, 5, 100))) / 10)  # rain
-
-
 def road_traffic(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"]:
     """Speed, flow or occupancy of a road: free flow, rush hours on workdays, sudden jams.
 
     Flow and speed hang together by the fundamental diagram (Greenshields 1935).
     """
-    rate = RATES[pick(rng, ("5min", "5min", "10min", "15min", "15min", "1h", "1h"))]
-    day = int(rate.day)
+    day = int(RATES[pick(rng, _ROAD)].day)
     num_days, start = length // day + 2, int(rng.random() * day)
     rush = peaks(rng, day, count=int(rng.integers(1, 4)))
-    base = _day_shape(rng, day)
     weekend = np.float32(uniform(rng, 0.0, 0.4)) * rush
-    kinds = _day_kinds(rng, num_days)
     strengths = np.exp(np.float32(0.25) * normal(rng, num_days))[:, None]
-    demand = np.stack([rush, weekend, weekend])[np.minimum(kinds, 2)] * strengths
-    demand = demand.reshape(-1)[start : start + length]
+    demand = np.stack([rush, weekend, weekend])[_day_kinds(rng, num_days)] * strengths
+    demand = demand.reshape(-1)[start:][:length]
     demand *= np.exp(np.float32(0.3) * wander(rng, length, max(1.0, day / 48)))
     if chance(rng, 0.5):
         jams = np.maximum(wander(rng, length, day / 24) - np.float32(uniform(rng, 1.8, 3)), 0)
         demand += jams
-    flow = np.tile(base, num_days)[start : start + length] + demand
+    flow = np.tile(_day_shape(rng, day), num_days)[start:][:length] + demand
     kind = rng.random()
     noise = np.float32(log_uniform(rng, 0.005, 0.1)) * white(rng, length)
     if kind < 0.45:
@@ -159,13 +109,6 @@ def road_traffic(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "
         return _sized(rng, flow * (1 + 2 * noise))
     occupancy = np.float32(log_uniform(rng, 0.02, 0.3)) * flow * (1 + 2 * noise)
     return row(np.rint(np.clip(occupancy, 0, 1) * 1e4) / 1e4)
-
-
-def cycle_of_sun(rng: np.random.Generator) -> Float32[np.ndarray, " M"]:
-    """A day of temperature: a quick rise, a slow fall."""
-    phases = np.arange(_PROFILE_POINTS, dtype=np.float32) / _PROFILE_POINTS
-    skew = np.float32(uniform(rng, 0.0, 0.6))
-    return standardised(np.sin(2 * np.pi * phases + skew * np.sin(2 * np.pi * phases)))
 
 
 def _day_profiles(rng: np.random.Generator, day: int) -> Float32[np.ndarray, "3 M"]:
@@ -200,6 +143,19 @@ def _day_shape(rng: np.random.Generator, day: int) -> Float32[np.ndarray, " M"]:
     return shape
 
 
+def _through_noons(
+    levels: Float32[np.ndarray, " D"], day: int, start: int, length: int
+) -> Float32[np.ndarray, " T"]:
+    """Levels of days as a line through their noons, from ``start`` steps of the first day on."""
+    noons = day * (np.arange(len(levels)) + 0.5)
+    return np.interp(np.arange(start, start + length), noons, levels).astype(np.float32)
+
+
+def _days(rng: np.random.Generator, num_days: int) -> tuple[np.ndarray, np.ndarray]:
+    """Kind and level of each of the days."""
+    return _day_kinds(rng, num_days), _day_levels(rng, num_days)
+
+
 def _day_kinds(rng: np.random.Generator, num_days: int) -> np.ndarray:
     """0 for workdays, 1 Saturdays, 2 Sundays and holidays, for each of the days."""
     kinds = np.resize(np.array([0, 0, 0, 0, 0, 1, 2]), num_days + 7)[int(rng.random() * 7) :]
@@ -211,9 +167,9 @@ def _day_kinds(rng: np.random.Generator, num_days: int) -> np.ndarray:
 def _day_levels(rng: np.random.Generator, num_days: int) -> Float32[np.ndarray, " D"]:
     """How much each day has: its weekday, luck that lasts for days, a trend and a year."""
     logs = np.resize(np.float32(log_uniform(rng, 0.005, 0.2)) * normal(rng, 7), num_days)
-    logs = logs + np.float32(log_uniform(rng, 0.01, 0.25)) * wander(
-        rng, num_days, log_uniform(rng, 1, 20)
-    )
+    decay = 1 - 1 / log_uniform(rng, 1, 20)
+    luck = leaky_sum(normal(rng, num_days), decay)
+    logs = logs + np.float32(log_uniform(rng, 0.01, 0.25) * (1 - decay**2) ** 0.5) * luck
     if chance(rng, 0.5):
         logs += np.float32(log_uniform(rng, 0.02, 0.3)) * curve(rng, num_days)
     year = turning(np.arange(num_days) / 365.25 + rng.random())

@@ -3,9 +3,12 @@
 Shapes: V variates, T time steps.
 """
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
+from functools import lru_cache
+from itertools import accumulate
 from multiprocessing import get_context
 from typing import Final
 
@@ -28,11 +31,17 @@ def synthetic_series(seed: int, index: int, *, length: int, weights: Mapping[str
         weights: how often each of ``FAMILIES`` is drawn, >= 0, not all zero.
     """
     rng = np.random.default_rng([seed, _STREAM, index])
-    names = [name for name in FAMILIES if weights[name] > 0]
-    cumulative = np.cumsum([weights[name] for name in names])
-    place = np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right")
-    name = names[min(int(place), len(names) - 1)]
+    names, cumulative = _table(tuple(weights[name] for name in FAMILIES))
+    place = bisect_right(cumulative, rng.random() * cumulative[-1])
+    name = names[min(place, len(names) - 1)]
     return name, FAMILIES[name](rng, max(length, SHORTEST))[:, :length]
+
+
+@lru_cache(maxsize=64)
+def _table(weights: tuple[float, ...]) -> tuple[list[str], list[float]]:
+    """The families that have a weight, and their cumulative weights."""
+    chosen = [(name, weight) for name, weight in zip(FAMILIES, weights, strict=True) if weight > 0]
+    return [name for name, _ in chosen], list(accumulate(weight for _, weight in chosen))
 
 
 def generate(

@@ -10,8 +10,7 @@ from toto_core.data.synthetic.calendars import (
     daily_counts,
     daily_weekly,
     road_traffic,
-    solar,
-    weather,
+    sites,
 )
 from toto_core.data.synthetic.counts import intermittent, seasonal_counts
 from toto_core.data.synthetic.gaussians import gaussian_process, kernel_synth
@@ -62,6 +61,7 @@ from toto_core.data.synthetic.telemetry import (
     scheduled_jobs,
     utilisation,
 )
+from toto_core.data.synthetic.weather import solar, weather, weather_station
 
 Family = Callable[[np.random.Generator, int], Float32[np.ndarray, "V T"]]
 SHORTEST: Final = 256  # steps; a family is never asked for fewer
@@ -114,5 +114,7 @@ FAMILIES: Final[Mapping[str, Family]] = {
         hierarchy,
         service,
         price_bars,
+        sites,
+        weather_station,
     )
 }
