@@ -145,6 +145,19 @@ def verify() -> None:
     print(corpus_view.verify(_ROOT))
 
 
+@data.command()
+def folds(
+    number: Annotated[int, typer.Option(help="Folds in time.", min=2)] = 5,
+    judged: Annotated[int, typer.Option(help="Of them judged at once.", min=1)] = 1,
+    embargo: Annotated[int, typer.Option(help="Steps kept clear behind them.", min=0)] = 0,
+) -> None:
+    """Show what purged K-fold or combinatorial folds would leave to train on; trains nothing."""
+    from flows import folds_view  # noqa: PLC0415
+
+    text = folds_view.folds_text(_ROOT, num_folds=number, num_test_folds=judged, embargo=embargo)
+    print(text)
+
+
 def main() -> None:
     """Run the command line; a fault that is the user's ends in its message and exit code."""
     try:

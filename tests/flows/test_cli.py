@@ -34,7 +34,7 @@ def test_commands_are_those_of_the_help() -> None:
         for name, sub in groups.items()
         if sub is not None
     }
-    assert found == {"data": ["show", "quarantine", "verify"]}
+    assert found == {"data": ["show", "quarantine", "verify", "folds"]}
 
 
 def test_command_line_imports_nothing_large(tmp_path: Path) -> None:

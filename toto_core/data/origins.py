@@ -117,7 +117,7 @@ def make_splits(
     """
     if not found.items:
         raise DataError("split: items = 0, at least 1 is needed; see data/quarantine")
-    freq = _most_common_freq(found.items)
+    freq = most_common_freq(found.items)
     params = _by_scheme(found, freq, params)
     base = [item for item in found.items if item.freq == freq.canonical]
     start_us = min(item.first_us for item in base)
@@ -143,6 +143,15 @@ def make_splits(
     groups = {item.group for item in found.items}
     held_out = held_out_groups(groups, params.held_out_share, linked)
     return _splits(found, freq, params, validation_us, test_us, end_us, held_out)
+
+
+def most_common_freq(items: Sequence[ItemSpan]) -> Frequency:
+    """Return the frequency of most items; of equally common ones, the shortest."""
+    counts = Counter(item.freq for item in items)
+    return min(
+        (parse_freq(name) for name in counts),
+        key=lambda freq: (-counts[freq.canonical], freq.interval_us),
+    )
 
 
 def held_out_groups(
@@ -248,15 +257,6 @@ def _splits(
 def _mean_step_us(freq: Frequency) -> int:
     """Five business days take a week."""
     return freq.interval_us * 7 // 5 if freq.unit == "B" else freq.interval_us
-
-
-def _most_common_freq(items: Sequence[ItemSpan]) -> Frequency:
-    """Of equally common ones, the shortest."""
-    counts = Counter(item.freq for item in items)
-    return min(
-        (parse_freq(name) for name in counts),
-        key=lambda freq: (-counts[freq.canonical], freq.interval_us),
-    )
 
 
 def _period_starts(timestamps: np.ndarray, freq: Frequency) -> np.ndarray:
