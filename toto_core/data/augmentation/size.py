@@ -35,20 +35,23 @@ def noise(block: Block, rng: np.random.Generator, *, probability: float, std: fl
     """
     hit = by_slot(rng, block.values.shape[:2], probability)
     part = block.values[hit]
-    factor = (1 + std * _normal_quantiles()).astype(np.float32)
+    quantiles = _normal_quantiles()
     rows = max(1, _CACHED_POINTS // part.shape[1])
     with np.errstate(over="ignore"):
         for first in range(0, len(part), rows):
             some = part[first : first + rows]
-            some *= factor[rng.integers(2**16, size=some.shape, dtype=np.uint16)]
+            factor = quantiles[rng.integers(2**16, size=some.shape, dtype=np.uint16)]
+            factor *= np.float32(std)
+            factor += np.float32(1)
+            some *= factor
     block.values[hit] = part
 
 
 @cache
-def _normal_quantiles() -> Float64[np.ndarray, " 65536"]:
+def _normal_quantiles() -> Float32[np.ndarray, " 65536"]:
     """The standard normal law as 65,536 equally likely values."""
     law, count = NormalDist(), 2**16
-    return np.array([law.inv_cdf((n + 0.5) / count) for n in range(count)])
+    return np.array([law.inv_cdf((n + 0.5) / count) for n in range(count)], np.float32)
 
 
 def sign_flip(block: Block, rng: np.random.Generator, *, probability: float) -> None:
