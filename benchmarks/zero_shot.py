@@ -105,8 +105,11 @@ def runs(arguments: argparse.Namespace) -> Iterator[tuple[str, dict[str, object]
     else:
         common["train.max_steps"] = arguments.steps
     yield "all", common
-    for name in removable(arguments.remove, common):
+    names = removable(arguments.remove, common)
+    for name in names:
         yield f"without {name.rpartition('.')[2]}", common | {name: 0.0}
+    if arguments.remove == "augmentations":
+        yield "without any", common | dict.fromkeys(names, 0.0)
 
 
 def removable(what: str | None, common: Mapping[str, object]) -> list[str]:
@@ -117,7 +120,8 @@ def removable(what: str | None, common: Mapping[str, object]) -> list[str]:
         return [f"augment.families.{name}" for name, weight in weights.items() if weight > 0]
     if what == "augmentations":
         shares = params.train.augment.model_dump()
-        return [f"train.augment.{name}" for name, share in shares.items() if share > 0]
+        names = [name for name, share in shares.items() if share > 0 and name != "noise_std"]
+        return [f"train.augment.{name}" for name in names]
     return []
 
 
