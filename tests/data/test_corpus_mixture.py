@@ -25,9 +25,9 @@ def parts():
     ]
 
 
-def weights(tmp_path, *, synthetic_share=0.5, size_exponent=1.0, **options):
+def weights(tmp_path, items=None, *, synthetic_share=0.5, size_exponent=1.0, **options):
     mixture = Mixture(synthetic_share=synthetic_share, size_exponent=size_exponent, **options)
-    written(tmp_path / "corpus", parts(), mixture=mixture)
+    written(tmp_path / "corpus", items or parts(), mixture=mixture)
     return Corpus.open(tmp_path / "corpus").weight
 
 
@@ -85,8 +85,9 @@ def test_frequencies_are_evened_out(tmp_path, balance, hourly):
 
 
 def test_frequency_without_weight_takes_no_part_in_the_balance(tmp_path):
-    found = weights(tmp_path, frequency_balance=1.0, sources={"x": 0.0})
-    assert found[:3].tolist() == [0, 0, 0.5]
+    weekly = item("w", 800, source="z", freq="1W")
+    found = weights(tmp_path, [*parts(), weekly], frequency_balance=0.5, sources={"z": 0.0})
+    np.testing.assert_allclose(found[[0, -1]], [5 / 32, 0])
 
 
 def test_options_that_change_nothing_leave_every_bit(tmp_path):

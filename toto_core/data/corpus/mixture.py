@@ -145,7 +145,7 @@ def source_weights(wanted: Mapping[str, float], known: Iterable[str]) -> dict[st
     exact = {name: weight for name, weight in wanted.items() if name in names}
     found: dict[str, str] = {}
     faults = []
-    for pattern in wanted.keys() - exact.keys():
+    for pattern in sorted(wanted.keys() - exact.keys()):
         members = [name for name in names if fnmatchcase(name, pattern) and name not in exact]
         if not members:
             faults.append(
@@ -153,7 +153,7 @@ def source_weights(wanted: Mapping[str, float], known: Iterable[str]) -> dict[st
                 f"{_listed(names)} or a pattern that fits one is allowed; mend the name"
             )
         faults += [
-            f"params.yaml: augment.mixture.sources = {pattern} and {found[name]}, which both fit "
+            f"params.yaml: augment.mixture.sources = {found[name]} and {pattern}, which both fit "
             f"{name}, one weight for each source is allowed; narrow one of them"
             for name in members
             if name in found
