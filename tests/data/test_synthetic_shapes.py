@@ -61,12 +61,12 @@ def test_exponential_growth_is_exponential():
     assert np.median(series.max(axis=1) / np.maximum(np.median(series, axis=1), 1e-9)) > 3
 
 
-def test_epidemics_are_counts_and_half_of_them_totals():
+def test_epidemics_are_counts_and_some_of_them_totals():
     series = rows("epidemic", count=80)
     assert (series >= 0).all()
     small = series[series.max(axis=1) < 1e6]
     np.testing.assert_array_equal(small, np.round(small))
-    assert 0.3 < (np.diff(series, axis=1) >= 0).all(axis=1).mean() < 0.7
+    assert 0.1 < (np.diff(series, axis=1) >= 0).all(axis=1).mean() < 0.45
 
 
 def test_products_come_and_go():

@@ -15,6 +15,7 @@ from toto_core.data.synthetic.draws import (
     standardised,
     steps,
     uniform,
+    whole,
 )
 from toto_core.data.synthetic.noise import leaky_sum, wander, white
 from toto_core.data.synthetic.seasons import cycle, repeated
@@ -51,10 +52,9 @@ def epidemic(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"
     The logarithm of new cases is the sum of a growth rate that wanders (renewal model: Fraser
     2007); before the first case there is nothing.
     """
-    waves = log_uniform(rng, 15, 150)
-    rate = np.float32(log_uniform(rng, 0.02, 0.25)) * wander(rng, length, waves)
-    logs = leaky_sum(rate, 1 - log_uniform(rng, 0.001, 0.02))
-    logs = np.minimum(logs - logs.max() + np.float32(log_uniform(rng, 2, 12)), _MAX_LOG)
+    rate = wander(rng, length, log_uniform(rng, 10, 100))
+    logs = standardised(leaky_sum(rate, 1 - log_uniform(rng, 0.002, 0.03)))
+    logs = np.float32(log_uniform(rng, 0.7, 4)) * logs + np.float32(uniform(rng, -1, 6))
     if chance(rng, 0.7):
         logs += np.float32(log_uniform(rng, 0.05, 0.6)) * repeated(rng, cycle(rng, 7), length)
     logs += np.float32(log_uniform(rng, 0.02, 0.4)) * white(rng, length)
@@ -65,8 +65,12 @@ def epidemic(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"
         closed = np.resize(np.array([1, 1, 1, 1, 1, 0, 0], np.float32), length)
         new *= closed
     if chance(rng, 0.5):
-        return np.cumsum(new, axis=1, dtype=np.float64).astype(np.float32)
-    return new
+        return new
+    total = np.cumsum(new, axis=1, dtype=np.float64)
+    if chance(rng, 0.5):  # outbreaks are counted apart
+        begin = steps(length).astype(np.intp) // whole(rng, 60, 600)
+        total -= total[:, np.searchsorted(begin, begin)]
+    return total.astype(np.float32)
 
 
 def exponential_growth(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"]:
@@ -125,7 +129,7 @@ def economy(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"]
     slope = leaky_sum(normal(rng, length), 1 - 1 / log_uniform(rng, 2, 60))
     growth = standardised(slope) * np.float32(log_uniform(rng, 0.1, 1))
     growth += np.float32(log_uniform(rng, 0.05, 1.5)) * normal(rng, length)
-    signal = np.cumsum(growth + np.float32(0.4 * rng.standard_normal()))
+    signal = np.cumsum(growth + np.float32(0.15 * rng.standard_normal()))
     if chance(rng, 0.3):  # without a trend in the long run
         signal -= signal[-1] / np.float32(length) * steps(length)
     if chance(rng, 0.65):

@@ -210,8 +210,8 @@ def bursty_gauge(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "
 
 def queue_depth(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"]:
     """What waits: arrivals beyond capacity pile up and are worked off (Lindley 1952)."""
-    arrivals = load(rng, length)
-    capacity = np.float32(np.quantile(arrivals, uniform(rng, 0.5, 0.95)))
+    arrivals = load(rng, length) * rng.standard_exponential(length, dtype=np.float32)
+    capacity = np.float32(np.quantile(arrivals, uniform(rng, 0.6, 0.85)))
     surplus = np.cumsum(arrivals - capacity, dtype=np.float64)
     waiting = surplus - np.minimum(np.minimum.accumulate(surplus), 0)
     depth = np.rint(waiting * log_uniform(rng, 1, 300) / max(waiting.mean(), 1e-9))
