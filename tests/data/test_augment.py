@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from augment_kit import block_of, changed, walks
 
-from toto_core.data.augmentation import AugmentSettings, augment
+from toto_core.data.augmentation import AugmentSettings, Stream, augment, generator
 from toto_core.data.augmentation.missing import gaps, time_mask, variate_dropout
 from toto_core.data.augmentation.size import (
     amplitude_modulation,
@@ -140,3 +140,9 @@ def test_augment_is_a_function_of_seed_and_step_and_each_setting_acts_by_itself(
     # The others' draws are their own: without noise, the same points are missing.
     without = after(replace(settings, noise=0.0))
     np.testing.assert_array_equal(np.isnan(whole), np.isnan(without))
+
+
+def test_each_stream_seed_and_step_has_numbers_of_its_own():
+    drawn = [generator(0, 0, stream).random() for stream in Stream]
+    drawn += [generator(1, 0, Stream.NOISE).random(), generator(0, 1, Stream.NOISE).random()]
+    assert len(set(drawn)) == len(Stream.__members__) + 2

@@ -133,7 +133,10 @@ def test_resampled_windows_reach_back_as_far_as_the_item_has_history(tmp_path):
     found = windows(corpus, AugmentSettings(resample=1.0), rows=64).footprints(0)
     spans = found.end - found.start
     assert spans.max() == max(FACTORS) * 64
-    assert (spans[found.item == 1] <= 3 * 64).all()  # 97 steps: three quarters would be missing
+    batch = windows(corpus, AugmentSettings(resample=1.0), rows=64).batch(0)
+    assert batch.target_mask[batch.series_ids >= 0].any(axis=-1).all()
+    # Never so rarely that less than half of the window is left.
+    assert batch.target_mask.sum(axis=-1).min() >= 64 // 2 - 1
     assert np.isin(64 * np.array(FACTORS), spans).all()
     plain = windows(corpus, AugmentSettings(), rows=64).footprints(0)
     np.testing.assert_array_equal(found.item, plain.item)
@@ -141,14 +144,33 @@ def test_resampled_windows_reach_back_as_far_as_the_item_has_history(tmp_path):
 
 
 def test_mixed_windows_inherit_the_footprints_of_their_sources(tmp_path):
-    corpus = corpus_of(tmp_path / "corpus", [np.ones((1, 300))] * 2, (300, 300))
+    blocks = [np.ones((1, length)) for length in (300, 200, 90)]
+    for n, values in enumerate(blocks):
+        values[:, np.random.default_rng(n).choice(values.shape[1], 3)] = np.nan
+    corpus = corpus_of(tmp_path / "corpus", blocks, (300, 200, 90))
     source = windows(corpus, AugmentSettings(mixup=1.0), slots=2)
-    found = source.footprints(0)
+    found, batch = source.footprints(0), source.batch(0)
     numbers = np.bincount(found.row * 2 + found.series, minlength=32)
     assert numbers.min() == 2
     assert numbers.max() == MAX_SOURCES
-    assert (found.end - found.start == 64)[32:].all()  # what is mixed in is a full window
-    assert found.end.max() <= 300
+    expected = np.ones_like(batch.target_mask)
+    for row, series, item, start, end in zip(*dataclasses.astuple(found), strict=True):
+        expected[row, series, : 64 - (end - start)] = False
+        expected[row, series, 64 - (end - start) :] &= np.isfinite(blocks[item][0, start:end])
+    np.testing.assert_array_equal(batch.target_mask, expected)
+
+
+@pytest.mark.parametrize("behind", [0, 1])
+def test_what_is_mixed_in_ends_before_the_cutoff(tmp_path, behind):
+    whole, cut = np.ones((1, 300)), np.ones((1, 400))
+    cut[:, 300 - behind :] = 1e6  # a peak: the mixture takes its shape, not its size
+    corpus = corpus_of(tmp_path / "corpus", [whole, cut], (300, 300))
+    source = windows(corpus, AugmentSettings(mixup=1.0), rows=64, slots=1)
+    batches = [source.batch(step) for step in range(8)]
+    own = np.concatenate(
+        [batch.target[np.array(batch.items)[:, 0] == "item-0"] for batch in batches]
+    )
+    assert (own.max() > 5) == bool(behind)
 
 
 def test_mixture_is_convex_keeps_the_size_and_leaves_covariates(tmp_path):
