@@ -2,7 +2,7 @@
 
 Two series are said to overlap where fingerprints agree on one pair of sampling rates and one offset
 in time, and make up at least ``MIN_SHARE`` of what either shows in that stretch. How many must
-agree depends on that share: ``MIN_COMMON`` where it is everything, 14 where it is ``MIN_SHARE``. A
+agree depends on that share: ``MIN_COMMON`` where it is everything, 17 where it is ``MIN_SHARE``. A
 single common fingerprint is chance, several in one line are not.
 
 Shapes: F fingerprints of one side, G of the other, M pairs that match.
@@ -16,7 +16,7 @@ from jaxtyping import Int64
 
 from toto_core.data.fingerprints import CHANNELS, HALF, Fingerprints
 
-MIN_COMMON = 4
+MIN_COMMON = 5
 MIN_SHARE = 0.3
 # Of the equal fingerprints, a query meets these many at most.
 _MAX_EQUAL = 64
