@@ -40,6 +40,7 @@ class Sieve:
         reason: pl.Expr,
         *,
         facts: pl.DataFrame | None = None,
+        without: pl.Series | None = None,
     ) -> None:
         """Take out the rows where ``is_bad``.
 
@@ -47,8 +48,10 @@ class Sieve:
             reason: may use the columns of the rows, of ``facts``, and the ``freq``, ``lowest``
                 and ``highest`` of their series.
             facts: a row for each bad row.
+            without: which rows leave besides, without a trace: those that carry no value.
         """
-        if not is_bad.any():
+        gone = is_bad if without is None else is_bad | without
+        if not gone.any():
             return
         bad = self.rows.filter(is_bad)
         of_series = self.series.select("freq", "lowest", "highest")
@@ -60,7 +63,7 @@ class Sieve:
                 "series", "time", "value", name.alias("rule"), reason.alias("reason")
             )
         )
-        self.rows = self.rows.filter(~is_bad)
+        self.rows = self.rows.filter(~gone)
 
     def drop_series(self, bad: pl.DataFrame) -> None:
         """Take out all rows of the series in ``bad`` (series, rule, reason, measured)."""

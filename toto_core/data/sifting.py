@@ -8,13 +8,16 @@ time, then those of a row beside its neighbours; what is left is repaired, and j
 from collections.abc import Mapping
 from typing import Final
 
+import numpy as np
 import polars as pl
+from jaxtyping import Int64
 
 from toto_core.config import ValidateParams
 from toto_core.data import bars, counters, grid, outliers, rules, stock_splits
 from toto_core.data.grid import Calendar
 from toto_core.data.sieve import Sieve, observed
 
+_LARGEST: Final = float(np.finfo(np.float32).max)
 MOSTLY_ZERO: Final = 0.8  # share of a series' values; such a series is intermittent, and is kept
 
 
@@ -34,8 +37,9 @@ def sift(sieve: Sieve, params: ValidateParams, calendars: Mapping[str, Calendar]
     _drop_without_time(sieve)
     _drop_without_freq(sieve, params)
     _put_on_grid(sieve, calendars)
-    sieve.drop(sieve.rows["fault"].is_not_null(), pl.col("fault"), _fault_reason())
+    _drop_faults(sieve)
     _drop_off_grid(sieve, params)
+    sieve.rows = sieve.rows.drop("off")
     _drop_duplicates(sieve)
     if params.ohlc is not None:
         bars.drop_contradictions(sieve, params.ohlc)
@@ -73,18 +77,39 @@ def _mark_faults(sieve: Sieve, params: ValidateParams) -> None:
     """Add the column ``fault``: the rule that a row breaks by itself, or null."""
     rows = sieve.rows
     bounded = rules.has_limits(params)
+    suspects = _suspects(sieve)
+    seen = rows[suspects]
     if bounded:
         limits = sieve.series.select("lowest", "highest", "floor")
-        rows = pl.concat([rows, limits.select(pl.all().gather(rows["series"]))], how="horizontal")
-    faults = rules.row_faults(rows, bounded=bounded)
+        seen = pl.concat([seen, limits.select(pl.all().gather(seen["series"]))], how="horizontal")
+    faults = rules.row_faults(seen, bounded=bounded)
     fault = pl.Series([None], dtype=pl.Enum(rules.ROW_RULES)).new_from_index(0, rows.height)
     if not faults.is_empty():
-        fault = fault.scatter(faults["index"], faults["rule"])
+        fault = fault.scatter(suspects[faults["index"].to_numpy()], faults["rule"])
     if params.counters and bounded:
         is_counter = sieve.series["variate"].is_in(params.counters).gather(rows["series"])
         below = is_counter & (fault == "negative_volume")
         fault = fault.scatter(below.fill_null(value=False).arg_true(), "negative_counter")
     sieve.rows = sieve.rows.select("series", "time", "value", fault.alias("fault"))
+
+
+def _suspects(sieve: Sieve) -> Int64[np.ndarray, " K"]:
+    """Positions of rows that may break a rule by themselves, all that do among them.
+
+    Nearly every row passes, and what a schema is asked about is what it costs.
+    """
+    index, value = sieve.rows["series"].to_numpy(), sieve.rows["value"].to_numpy()
+    starts = grid.starts_of(index)
+    counts = np.diff(starts, append=len(index))
+    facts = sieve.series.select(
+        low=pl.max_horizontal("lowest", "floor", pl.lit(-_LARGEST, pl.Float32)),
+        high=pl.min_horizontal("highest", pl.lit(_LARGEST, pl.Float32)),
+    )
+    low, high = (np.repeat(facts[name].to_numpy()[index[starts]], counts) for name in facts.columns)
+    is_suspect = ~((value >= low) & (value <= high))
+    if sieve.rows["time"].null_count():
+        is_suspect |= sieve.rows["time"].is_null().to_numpy()
+    return np.flatnonzero(is_suspect)
 
 
 def _fault_reason() -> pl.Expr:
@@ -101,13 +126,18 @@ def _fault_reason() -> pl.Expr:
 
 
 def _put_on_grid(sieve: Sieve, calendars: Mapping[str, Calendar]) -> None:
-    """Give each row its cell, with repairs; rows without a value leave."""
+    """Give each row its cell, with repairs."""
     # Rows without a value and rows with a fault are counted among the samples of a skipped hour.
     sieve.rows, sieve.series = grid.locate(sieve.rows, sieve.series, calendars)
     sieve.rows = grid.renumber_dst(sieve.rows, sieve.series)
+
+
+def _drop_faults(sieve: Sieve) -> None:
+    """Take out the rows with a fault; those without a value leave too."""
+    is_fault = sieve.rows["fault"].is_not_null()
     has_value = observed(sieve.rows["value"])
-    if not has_value.all():
-        sieve.rows = sieve.rows.filter(has_value)
+    sieve.drop(is_fault & has_value, pl.col("fault"), _fault_reason(), without=~has_value)
+    sieve.rows = sieve.rows.drop("fault")
 
 
 def _drop_without_time(sieve: Sieve) -> None:
@@ -150,6 +180,8 @@ def _too_short_reason(params: ValidateParams) -> pl.Expr:
 
 def _drop_off_grid(sieve: Sieve, params: ValidateParams) -> None:
     """Take out irregular series, then single rows off the grid of the others."""
+    if not sieve.rows["off"].to_numpy().any():
+        return
     interval = sieve.series["interval"].gather(sieve.rows["series"])
     is_off = sieve.rows.select(grid.is_off_grid(interval).fill_null(value=False)).to_series()
     if not is_off.any():
@@ -182,10 +214,10 @@ def _drop_off_grid(sieve: Sieve, params: ValidateParams) -> None:
 def _drop_duplicates(sieve: Sieve) -> None:
     """Keep the first of the rows at one point of the grid."""
     rows = sieve.rows
-    is_again = rows.select(
-        (pl.col("series") == pl.col("series").shift()) & (pl.col("cell") == pl.col("cell").shift())
-    ).to_series()
-    is_again = is_again.fill_null(value=False)
+    series, cell = rows["series"].to_numpy(), rows["cell"].to_numpy()
+    again = np.zeros(rows.height, np.bool_)
+    again[1:] = (series[1:] == series[:-1]) & (cell[1:] == cell[:-1])
+    is_again = pl.Series(again)
     if not is_again.any():
         return
     first = rows.select(first=pl.when(~is_again).then("value").forward_fill())
@@ -210,14 +242,7 @@ def _drop_newest(sieve: Sieve, num_points: int) -> None:
 
 def _drop_broken_series(sieve: Sieve, params: ValidateParams) -> int:
     """Take out series that break a rule as a whole; return how many others are mostly zero."""
-    value = pl.col("mended")
-    found = sieve.rows.group_by("series").agg(
-        observed=pl.len().cast(pl.Int64),
-        points=pl.col("cell").max() - pl.col("cell").min() + 1,
-        lowest=value.min(),
-        highest=value.max(),
-        zero_share=(value == 0).mean(),
-    )
+    found = _facts(sieve.rows)
     remaining = pl.DataFrame({"series": (~sieve.is_gone).arg_true()})
     found = remaining.join(found, on="series", how="left", maintain_order="left")
     found = found.with_columns(pl.col("points", "observed").fill_null(0))
@@ -248,3 +273,24 @@ def _drop_broken_series(sieve: Sieve, params: ValidateParams) -> int:
     sieve.drop_series(bad)
     is_kept = ~pl.col("series").is_in(bad["series"].implode())
     return found.filter(is_kept & (pl.col("zero_share") > MOSTLY_ZERO)).height
+
+
+def _facts(rows: pl.DataFrame) -> pl.DataFrame:
+    """What the rules of whole series need: counts, the span and the extremes of each."""
+    index, cell, value = (rows[name].to_numpy() for name in ("series", "cell", "mended"))
+    starts = grid.starts_of(index)
+    if not len(starts):
+        starts = np.zeros(0, np.int64)
+        value = cell = index = np.zeros(1)
+    counts = np.diff(starts, append=rows.height)
+    zeros = np.add.reduceat(value == 0, starts, dtype=np.int64)
+    return pl.DataFrame(
+        {
+            "series": pl.Series(index[starts], dtype=pl.UInt32),
+            "observed": counts,
+            "points": cell[starts + counts - 1] - cell[starts] + 1,
+            "lowest": np.minimum.reduceat(value, starts),
+            "highest": np.maximum.reduceat(value, starts),
+            "zero_share": zeros / counts,
+        }
+    )

@@ -16,7 +16,7 @@ from jaxtyping import UInt64
 
 from toto_core.config import ValidateParams
 from toto_core.data import grid, rules
-from toto_core.data.conservation import Sums, checksum, series_keys
+from toto_core.data.conservation import NO_TIME, Sums, checksum, series_keys
 from toto_core.data.frequency import parse_freq
 from toto_core.data.grid import Calendar
 from toto_core.data.sieve import Sieve, checksum_of, observed
@@ -269,18 +269,20 @@ def absent_series(facts: pl.DataFrame, seen: pl.DataFrame, params: ValidateParam
 
 def _indexed(shard: pl.DataFrame, facts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Names become numbers: rows with ``series`` and ``time``, and the table of the series."""
-    rows = shard.select(
-        "timestamp",
-        "value",
-        series=pl.struct("item_id", "variate").rle_id(),
-        time=pl.col("timestamp").to_physical(),
-    )
-    number = rows["series"]
-    starts = (number != number.shift()).fill_null(value=True)
+    starts = shard.select(
+        pl.any_horizontal(
+            pl.col(name).ne_missing(pl.col(name).shift()) for name in ("item_id", "variate")
+        )
+    ).to_series()
     names = shard.select("item_id", "variate").filter(starts)
-    steps_back = (number == number.shift()) & (rows["time"] < rows["time"].shift())
+    number = np.cumsum(starts.to_numpy(), dtype=np.uint32) - np.uint32(1)
+    rows = shard.select(
+        "timestamp", "value", pl.Series("series", number), time=pl.col("timestamp").to_physical()
+    )
+    time = rows["time"].fill_null(NO_TIME).to_numpy()
+    steps_back = (number[1:] == number[:-1]) & (time[1:] < time[:-1])
     is_sorted = names.equals(names.unique(maintain_order=True).sort("item_id", "variate"))
-    if not is_sorted or steps_back.any():
+    if not is_sorted or (steps_back & (time[1:] != NO_TIME)).any():
         raise DataError(
             "data/series: rows out of order, sorted by item_id, variate and timestamp is needed; "
             "run ingest again"
