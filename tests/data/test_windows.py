@@ -216,6 +216,40 @@ def test_part_of_a_wide_item_holds_a_target(tmp_path):
             assert any(set(slot[slot != 0]) <= target_values for slot in row)
 
 
+@given(
+    widths=st.lists(st.integers(1, 40), min_size=1, max_size=6),
+    slots=st.sampled_from([1, 4, 32]),
+    shuffle=st.sampled_from([0.0, 0.5]),
+    step=st.integers(0, 100),
+)
+@settings(max_examples=30, deadline=None)
+def test_rows_are_packed_with_whole_items_and_part_of_the_last(
+    tmp_path_factory, widths, slots, shuffle, step
+):
+    entries = [entry(f"item-{n}", ramp(width, 20 + n)) for n, width in enumerate(widths)]
+    corpus = corpus_of(tmp_path_factory.mktemp("wide") / "corpus", *entries)
+    source = TrainingWindows(
+        corpus,
+        cutoff="train",
+        context_length=32,
+        batch_size=4,
+        num_variates=slots,
+        seed=0,
+        augment=AugmentSettings(variate_shuffle=shuffle),
+    )
+    batch = source.batch(step)
+    for row, ids in enumerate(batch.series_ids):
+        assert (np.diff(ids) >= 0).all()
+        sizes = np.bincount(ids)
+        assert len(sizes) == len(batch.items[row])
+        own = [widths[int(name.removeprefix("item-"))] for name in batch.items[row]]
+        assert sizes[:-1].tolist() == own[:-1]
+        assert sizes[-1] == min(own[-1], slots - sizes[:-1].sum())
+        for series in range(len(sizes)):  # each variate once
+            last_values = batch.target[row, ids == series, -1]
+            assert len(set(last_values)) == sizes[series]
+
+
 def test_known_marks_known_covariates_alone(tmp_path):
     roles = [TARGET, KNOWN_COVARIATE, PAST_COVARIATE]
     corpus = corpus_of(tmp_path / "corpus", entry("a", ramp(3, 64), roles=roles))
