@@ -13,7 +13,7 @@ import pytest
 from ingested import Ingested
 
 from toto_core.data import spool
-from toto_core.data.group_reader import numbers
+from toto_core.data.numerals import numbers
 from toto_core.data.tables import ITEMS_SCHEMA, SERIES_SCHEMA
 from toto_core.errors import ConfigError, DataError
 

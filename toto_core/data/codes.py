@@ -25,6 +25,33 @@ FACTS_SCHEMA: Final = pl.Schema(
 )
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What the files of one item share.
+
+    Attributes:
+        columns: of values; of the layout long, other files of an item may hold other columns.
+        folder: of the layout gluonts, whose items have names that are unique in a data set only.
+    """
+
+    layout: str
+    columns: tuple[str, ...] = ()
+    folder: str = ""
+
+    def __str__(self) -> str:
+        parts = [f"the layout {self.layout}"]
+        if self.columns:
+            parts.append(f"the columns {list(self.columns)}")
+        if self.folder:
+            parts.append(f"the folder {self.folder}")
+        return " and ".join(parts)
+
+    def agrees(self, other: "Origin") -> bool:
+        """Whether files of both may hold rows of one item."""
+        apart = self.layout == "long" and not set(self.columns) & set(other.columns)
+        return self == other or (self.layout == other.layout and apart)
+
+
 class Items:
     """The items seen so far, by their code.
 
@@ -38,7 +65,7 @@ class Items:
     def __init__(self, files: Sequence[str]) -> None:
         self.freqs: dict[int, str] = {}
         self.files = files
-        self._origins: list[str] = []
+        self._origins: list[Origin] = []
         self._first = np.empty(0, np.int64)
         self._last = np.empty(0, np.int64)
         self._origin = np.empty(0, np.int64)
@@ -62,30 +89,31 @@ class Items:
         return codes
 
     def note(
-        self, codes: UInt32[np.ndarray, " N"], files: Int64[np.ndarray, " N"], *, origin: str
+        self, codes: UInt32[np.ndarray, " N"], files: Int64[np.ndarray, " N"], *, origin: Origin
     ) -> None:
         """Remember where items are from.
 
         Args:
             codes: of rows of one group of files.
             files: number of each row's file, rising.
-            origin: what an item must share in all its files: layout and columns.
+            origin: of these rows.
 
         Raises:
-            DataError: if an item was seen in a file of another origin.
+            DataError: if an item was seen in a file whose origin does not agree.
         """
         if origin not in self._origins:
             self._origins.append(origin)
         number = self._origins.index(origin)
         known = self._origin[codes]
-        wrong = (known != _UNSEEN) & (known != number)
+        agrees = np.array([origin.agrees(other) for other in self._origins])
+        wrong = (known != _UNSEEN) & ~agrees[known]
         if wrong.any():
             row = int(wrong.argmax())
             code = int(codes[row])
             raise DataError(
                 f"{self.files[files[row]]}: item {self.names()[code]!r} has {origin}, but in "
                 f"{self.files[self._first[code]]} it has {self._origins[known[row]]}; one is "
-                "needed: rename the item or ingest the files apart"
+                "needed: rename the item, or name the columns in ingest.targets"
             )
         new = known == _UNSEEN
         if new.any():
@@ -101,7 +129,7 @@ class Items:
     def facts(self) -> pl.DataFrame:
         """A row for each item that was noted, with the columns of ``FACTS_SCHEMA``."""
         noted = np.flatnonzero(self._origin != _UNSEEN)
-        origins = pl.Series(self._origins, dtype=pl.String)
+        origins = pl.Series([str(origin) for origin in self._origins], dtype=pl.String)
         return pl.DataFrame(
             {
                 "item_id": self.names().cast(pl.String).gather(noted),

@@ -1,6 +1,6 @@
 """The rows of one group of like files, batch by batch, into a spool."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,9 +10,11 @@ import polars as pl
 from jaxtyping import Int64, UInt32
 
 from toto_core.config import IngestParams
+from toto_core.data.codes import Origin
 from toto_core.data.frequency import parse_freq
 from toto_core.data.gluonts import stamps, variates_of_lists
 from toto_core.data.layouts import Columns
+from toto_core.data.numerals import numbers
 from toto_core.data.raw_files import PATH_COLUMN, RawFile, read_batches
 from toto_core.data.shards import MISSING_ITEM_ID, NOT_A_NUMBER, UNPARSABLE_TIMESTAMP
 from toto_core.data.spool import Spool
@@ -23,25 +25,6 @@ from toto_core.errors import DataError
 BATCH_ROWS: Final = 500_000
 # Rows of the gluonts layout are whole series.
 BATCH_SERIES: Final = 256
-# Words that stand for no value.
-_EMPTY_WORDS: Final = ("", "na", "n/a", "null", "none", "-")
-
-
-def numbers(column: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """Return a column as Float32, null where it holds no number, and where it holds something else.
-
-    Truth values are 1 and 0; blank text and the usual words for nothing are empty, not wrong.
-    """
-    values = column.cast(pl.Float32, strict=False)
-    wrong = values.is_null() & column.is_not_null()
-    if column.dtype == pl.String and wrong.any():
-        rows = wrong.arg_true()
-        text = column.gather(rows).str.strip_chars().str.to_lowercase()
-        truth = text.replace_strict({"true": "1", "false": "0"}, default=text)
-        values = values.scatter(rows, truth.cast(pl.Float32, strict=False))
-        wrong = values.is_null() & column.is_not_null()
-        wrong = wrong.scatter(rows.filter(text.is_in(_EMPTY_WORDS)), values=False)
-    return values, wrong
 
 
 @dataclass(frozen=True)
@@ -98,9 +81,6 @@ class GroupReader:
         self._numbers = numbers
         self._file_of_location = {file.location: file for file in files}
         self._times = TimestampReader(format, params.timezone)
-        self._origin = f"the layout {columns.layout}"
-        if columns.layout == "per_file":
-            self._origin += f" and the columns {sorted(columns.values)}"
 
     def read(self, scratch: Path) -> None:
         """Read all batches."""
@@ -172,7 +152,7 @@ class GroupReader:
                 )
 
     def _add(self, rows: _Rows) -> None:
-        values, wrong = numbers(rows.values)
+        values, wrong = numbers(rows.values, decimal_comma=self._files[0].decimal_comma)
         no_time, no_value = rows.times.is_null(), values.is_null()
         good = ~no_time & ~no_value
         empty = no_value & ~wrong & ~no_time
@@ -240,11 +220,30 @@ class GroupReader:
         files = np.repeat(
             [self._numbers[file.location] for file, _ in runs], [length for _, length in runs]
         )
+        for origin, rows in self._origins(runs):
+            self._note(codes[rows], files[rows], origin)
+        return codes
+
+    def _origins(self, runs: Sequence[tuple[RawFile, int]]) -> Iterator[tuple[Origin, slice]]:
+        """What the items of rows must share with other files of theirs."""
+        layout = self._columns.layout
+        if layout != "gluonts":
+            named = sorted(self._columns.values) if layout in ("long", "per_file") else ()
+            yield Origin(layout, tuple(named)), slice(None)
+            return
+        end = 0
+        for file, length in runs:
+            folder = file.name.rpartition("/")[0] or "."
+            yield Origin(layout, folder=folder), slice(end, end + length)
+            end += length
+
+    def _note(
+        self, codes: UInt32[np.ndarray, " N"], files: Int64[np.ndarray, " N"], origin: Origin
+    ) -> None:
         # The first row of each stretch of one item in one file says all.
         new = np.flatnonzero(np.diff(codes) | np.diff(files).astype(bool)) + 1
         firsts = np.append(0, new)
-        self._spool.items.note(codes[firsts], files[firsts], origin=self._origin)
-        return codes
+        self._spool.items.note(codes[firsts], files[firsts], origin=origin)
 
     def _declared_freqs(self, batch: pl.DataFrame, codes: UInt32[np.ndarray, " N"]) -> pl.Series:
         """Canonical frequency of each row."""

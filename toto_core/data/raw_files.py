@@ -5,21 +5,20 @@ is wrong with one is found here, before anything is written, as far as its begin
 """
 
 import bz2
-import csv
 import glob
 import gzip
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BufferedIOBase
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import polars as pl
 from polars.exceptions import PolarsError
 
-from toto_core.data import object_store
+from toto_core.data import csv_head, object_store
 from toto_core.errors import DataError
 
 # pl.Schema is a mapping of this type, but its annotation breaks the runtime type checks of tests.
@@ -42,7 +41,6 @@ _EXTENSIONS: Final[dict[str, Kind]] = {
 _COMPRESSIONS: Final = (".gz", ".zst", ".bz2")
 # A folder may hold notes and licences beside its data.
 _NOT_IN_FOLDERS: Final = frozenset({".txt", ".json"})
-_SEPARATORS: Final = ",;\t|"
 _MAGIC: Final = {
     b"PAR1": "Parquet",
     b"ARROW1": "Arrow",
@@ -56,6 +54,7 @@ _MAGIC: Final = {
 _NOT_READ: Final = ("zip or Excel", "UTF-16")
 _HEAD_BYTES: Final = 1 << 16
 _HEAD_LINES: Final = 200
+_HEAD_OBJECTS: Final = 1000
 # One scan opens its files together, so their number is bounded.
 _MAX_GROUP: Final = 256
 PATH_COLUMN: Final = "\x00path"
@@ -73,6 +72,8 @@ class RawFile:
         separator: of the columns of a CSV file, else empty.
         schema: names and types of its columns; a CSV file's are all text.
         num_rows: exact where its format counts them, else estimated from its size.
+        words: columns of a CSV file whose first values are mostly no numbers.
+        decimal_comma: whether a CSV file writes 1.234,5 for 1234.5.
     """
 
     location: str
@@ -82,6 +83,8 @@ class RawFile:
     separator: str
     schema: Schema
     num_rows: int
+    words: tuple[str, ...] = ()
+    decimal_comma: bool = False
 
     @property
     def path(self) -> Path:
@@ -160,7 +163,8 @@ def groups_of_like(files: Sequence[RawFile]) -> list[list[RawFile]]:
 
     def key(file: RawFile) -> tuple[object, ...]:
         alone = file.path if file.path.suffix == ".bz2" or file.kind == "ipc_stream" else None
-        return file.kind, file.separator, tuple(file.schema.items()), alone
+        looks = (file.kind, file.separator, file.words, file.decimal_comma)
+        return *looks, tuple(file.schema.items()), alone
 
     groups = []
     for _, run in groupby(files, key):
@@ -191,7 +195,7 @@ def read_batches(group: Sequence[RawFile], *, size: int, scratch: Path) -> Itera
                 _unpacked(file.path, scratch).unlink(missing_ok=True)
 
 
-def head(group: Sequence[RawFile], *, scratch: Path) -> pl.DataFrame:
+def head_rows(group: Sequence[RawFile], *, scratch: Path) -> pl.DataFrame:
     """Return the first rows of a group of files.
 
     Raises:
@@ -212,7 +216,9 @@ def _scan(group: Sequence[RawFile], scratch: Path) -> pl.LazyFrame:
     if first.kind == "ipc":
         return pl.scan_ipc(paths, glob=False, include_file_paths=PATH_COLUMN)
     if first.kind == "jsonl":
-        return pl.scan_ndjson(paths, schema=first.schema, include_file_paths=PATH_COLUMN)
+        plain = [_unpacked(path, scratch) for path in paths]
+        scan = pl.scan_ndjson(plain, schema=first.schema, include_file_paths=PATH_COLUMN)
+        return _with_its_path(scan, first)
     if first.kind == "ipc_stream":
         table = pl.read_ipc_stream(first.path)
         return table.with_columns(pl.lit(str(first.path)).alias(PATH_COLUMN)).lazy()
@@ -223,9 +229,13 @@ def _scan(group: Sequence[RawFile], scratch: Path) -> pl.LazyFrame:
         glob=False,
         include_file_paths=PATH_COLUMN,
     )
-    if first.path.suffix == ".bz2":
-        scan = scan.with_columns(pl.lit(str(first.path)).alias(PATH_COLUMN))
-    return scan
+    return _with_its_path(scan, first)
+
+
+def _with_its_path(scan: pl.LazyFrame, file: RawFile) -> pl.LazyFrame:
+    if file.path.suffix != ".bz2":
+        return scan
+    return scan.with_columns(pl.lit(file.location).alias(PATH_COLUMN))
 
 
 def _unpacked(path: Path, scratch: Path) -> Path:
@@ -253,16 +263,19 @@ def _look_at_one(location: str, root: Path) -> RawFile:
     if path.stat().st_size == 0:
         raise DataError(f"{name}: 0 bytes, rows are needed; remove the file or fill it")
     item = path.name[: path.name.lower().rindex(extension)]
-    separator, rows = "", 0
     if kind == "csv":
-        separator, schema = _csv_schema(path, name)
-    else:
-        if kind == "ipc" and not _starts_with(path, b"ARROW1"):
-            kind = "ipc_stream"
-        schema, rows = _typed_schema(location, name, kind)
+        head = csv_head.look_at(_head_lines(path, name), name)
+        schema = pl.Schema(dict.fromkeys(head.columns, pl.String()))
+        rows = _estimated_rows(path, len(schema))
+        return RawFile(
+            location, name, item, kind, head.separator, schema, rows, head.words, head.decimal_comma
+        )
+    if kind == "ipc" and not _starts_with(path, b"ARROW1"):
+        kind = "ipc_stream"
+    schema, rows = _typed_schema(location, name, kind)
     if kind not in ("parquet", "ipc"):
         rows = _estimated_rows(path, len(schema))
-    return RawFile(location, name, item, kind, separator, schema, rows)
+    return RawFile(location, name, item, kind, "", schema, rows)
 
 
 def _estimated_rows(path: Path, num_columns: int) -> int:
@@ -279,54 +292,21 @@ def _typed_schema(path: str, name: str, kind: Kind) -> tuple[Schema, int]:
             scan = pl.scan_ipc(path, glob=False)
         elif kind == "ipc_stream":
             scan = pl.read_ipc_stream(path).lazy()
+        elif path.endswith(".bz2"):
+            with bz2.open(path) as lines:
+                first = b"".join(islice(lines, _HEAD_OBJECTS))
+            scan = pl.read_ndjson(first, infer_schema_length=None).lazy()
         else:
-            scan = pl.scan_ndjson(path, infer_schema_length=1000)
+            scan = pl.scan_ndjson(path, infer_schema_length=_HEAD_OBJECTS)
         schema = scan.collect_schema()
         if kind == "jsonl":
             scan = scan.head(1)
         rows = int(scan.select(pl.len()).collect().item())
-    except (PolarsError, OSError) as error:
+    except (PolarsError, OSError, EOFError) as error:
         raise DataError(f"{name}: not {kind}: {_one_line(error)}; export it again") from None
     if rows == 0:
         raise DataError(f"{name}: 0 rows, at least one is needed; remove the file or fill it")
     return schema, rows
-
-
-def _csv_schema(path: Path, name: str) -> tuple[str, Schema]:
-    lines = _head_lines(path, name)
-    separator = max(_SEPARATORS, key=lambda mark: len(_fields(lines[0], mark)))
-    columns = _fields(lines[0], separator)
-    if len(columns) < 2:
-        raise DataError(
-            f"{name}: columns = {columns}, at least a time stamp and a value are needed, "
-            "separated by a comma, semicolon, tab or bar; mend the header"
-        )
-    twice = sorted({column for column in columns if columns.count(column) > 1})
-    if twice:
-        raise DataError(f"{name}: columns {twice} appear twice, a name once; rename one of each")
-    if len(lines) < 2:
-        raise DataError(f"{name}: a header and 0 rows, at least one row is needed; fill the file")
-    reader = csv.reader(lines, delimiter=separator)
-    for fields in reader:
-        _check_fields(name, fields, lines[reader.line_num - 1], reader.line_num, separator, columns)
-    return separator, pl.Schema(dict.fromkeys(columns, pl.String()))
-
-
-def _check_fields(
-    name: str, fields: list[str], line: str, number: int, separator: str, columns: list[str]
-) -> None:
-    if len(fields) == len(columns):
-        return
-    for other in _SEPARATORS:
-        if other != separator and len(_fields(line, other)) == len(columns):
-            raise DataError(
-                f"{name}: separator = {other!r} in line {number} but {separator!r} in line 1, "
-                "one is needed in the whole file; export it again"
-            )
-    raise DataError(
-        f"{name}: {len(fields)} fields in line {number}, {len(columns)} as in the header are "
-        "needed; quote text that holds the separator"
-    )
 
 
 def _head_lines(path: Path, name: str) -> list[str]:
@@ -385,10 +365,6 @@ def _open(path: Path) -> BufferedIOBase:
     if path.suffix == ".bz2":
         return bz2.open(path)
     return path.open("rb")
-
-
-def _fields(line: str, separator: str) -> list[str]:
-    return next(csv.reader([line], delimiter=separator), [])
 
 
 def _belongs(file: Path, folder: Path) -> bool:

@@ -37,10 +37,12 @@ _SCHEMAS: Final = "schemas.parquet"
 # The modules that decide what becomes of a file; another version of one reads all again.
 CODE: Final = (
     "codes",
+    "csv_head",
     "frequency",
     "gluonts",
     "group_reader",
     "layouts",
+    "numerals",
     "object_store",
     "raw_files",
     "reuse",
@@ -256,6 +258,8 @@ class Memory:
                 row["separator"],
                 schemas[row["schema"]],
                 row["num_rows"],
+                tuple(row["words"]),
+                row["decimal_comma"],
             )
             stamp = None
             if row["size"] is not None:
@@ -303,12 +307,16 @@ def _write(folder: Path, spool: Spool, directory: Path, inputs: Sequence[Input])
                 "changed_ns": one.stamp.changed_ns if one.stamp else None,
                 "digest": one.digest,
                 "num_rows": one.file.num_rows,
+                "words": list(one.file.words),
+                "decimal_comma": one.file.decimal_comma,
                 "signature": one.signature,
                 "rows": count.rows if count else None,
                 "empty": count.empty if count else None,
             }
         )
-    pl.DataFrame(rows, infer_schema_length=None).write_parquet(folder / _FILES)
+    pl.DataFrame(
+        rows, schema_overrides={"words": pl.List(pl.String)}, infer_schema_length=None
+    ).write_parquet(folder / _FILES)
     pl.DataFrame({"ipc": list(blobs)}, schema={"ipc": pl.Binary()}).write_parquet(folder / _SCHEMAS)
 
 

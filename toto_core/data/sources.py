@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,11 +14,13 @@ from toto_core.data import prometheus, reuse, sql
 from toto_core.data.frequency import Frequency, parse_freq
 from toto_core.data.group_reader import GroupReader
 from toto_core.data.layouts import Columns, resolve
+from toto_core.data.numerals import numbers, with_points
 from toto_core.data.raw_files import (
+    PATH_COLUMN,
     RawFile,
     find_files,
     groups_of_like,
-    head,
+    head_rows,
     look_at,
     read_batches,
 )
@@ -26,7 +28,7 @@ from toto_core.data.shards import IngestReport
 from toto_core.data.spool import Base, Spool, num_buckets_for
 from toto_core.data.tables import KNOWN_COVARIATE, PAST_COVARIATE, TARGET
 from toto_core.data.timestamps import check_timezone, detect_format
-from toto_core.errors import ConfigError
+from toto_core.errors import ConfigError, DataError
 
 SCRATCH: Final = "scratch"
 _FORMAT_ROWS: Final = 500_000
@@ -34,11 +36,19 @@ _FORMAT_ROWS: Final = 500_000
 
 @dataclass(frozen=True)
 class _Group:
-    """Files that are read together, and how."""
+    """Files that are read together, and how.
+
+    Attributes:
+        format: of their time stamps; see ``TimestampReader``.
+        numeric: value columns that hold numbers in the first rows.
+        words: columns whose first values are mostly no numbers, with one of them.
+    """
 
     files: Sequence[RawFile]
     columns: Columns
     format: str | None
+    numeric: frozenset[str]
+    words: Mapping[str, str]
 
     @property
     def signature(self) -> str:
@@ -96,6 +106,7 @@ def _ingest_files(
         _group(like, _columns(like, params, directory, len(files)), directory)
         for like in groups_of_like(files)
     ]
+    _check_words(groups)
     inputs, changed = [], set()
     expected = 0
     for group in groups:
@@ -122,6 +133,23 @@ def _ingest_files(
     report = spool.finish(freq=freq, group_pattern=params.group_pattern)
     memory.keep(spool, directory, inputs, num_buckets)
     return report
+
+
+def _check_words(groups: Sequence[_Group]) -> None:
+    """Refuse a column that holds numbers in one file and words in another."""
+    numeric: dict[str, str] = {}
+    for group in groups:
+        for name in group.numeric:
+            numeric.setdefault(name, group.files[0].name)
+    faults = [
+        f"{group.files[0].name}: {name} = {word!r}, a number as in {numeric[name]} is needed; mend "
+        "the file or rename its column"
+        for group in groups
+        for name, word in group.words.items()
+        if name in numeric
+    ]
+    if faults:
+        raise DataError("\n".join(faults))
 
 
 def _read(
@@ -159,9 +187,29 @@ def _group(files: Sequence[RawFile], columns: Columns, directory: Path) -> _Grou
         rows = next(read_batches(files, size=_FORMAT_ROWS, scratch=scratch))
         return rows[columns.timestamp]
 
-    sample = head(files, scratch=scratch)[columns.timestamp]
+    sample = head_rows(files, scratch=scratch)
+    words = _words(sample, files[0])
+    numeric = frozenset(
+        name
+        for name in columns.values
+        if name not in words and sample[name].null_count() < sample.height
+    )
     where = f"{files[0].name}: {columns.timestamp}"
-    return _Group(files, columns, detect_format(sample, where=where, more=more))
+    format = detect_format(sample[columns.timestamp], where=where, more=more)
+    return _Group(files, columns, format, numeric, words)
+
+
+def _words(sample: pl.DataFrame, file: RawFile) -> dict[str, str]:
+    """Columns of words among the first rows of a file, each with one of them."""
+    found = {}
+    for name in sample.columns:
+        if sample.schema[name] != pl.String or name == PATH_COLUMN:
+            continue
+        _, wrong = numbers(sample[name], decimal_comma=file.decimal_comma)
+        is_words = 2 * wrong.sum() > sample.height - sample[name].null_count()
+        if wrong.any() and (name in file.words if file.kind == "csv" else is_words):
+            found[name] = sample[name].filter(wrong)[0]
+    return found
 
 
 def _fetched(params: IngestParams, root: Path, scratch: Path) -> list[_Group]:
@@ -181,7 +229,10 @@ def _fetched(params: IngestParams, root: Path, scratch: Path) -> list[_Group]:
 def _columns(
     group: Sequence[RawFile], params: IngestParams, directory: Path, num_files: int
 ) -> Columns:
-    sample = head(group, scratch=directory / SCRATCH)
+    sample = head_rows(group, scratch=directory / SCRATCH)
+    if group[0].decimal_comma:
+        numerals = [name for name in sample.columns if name not in (PATH_COLUMN, *group[0].words)]
+        sample = sample.with_columns(with_points(sample[name]) for name in numerals)
     return resolve(sample, params, where=group[0].name, num_files=num_files)
 
 
