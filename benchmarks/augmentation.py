@@ -19,6 +19,7 @@ from toto_core.data.corpus import Corpus
 from toto_core.data.windows import TrainingWindows
 from toto_core.training.settings import AugmentSettings
 
+_NOTHING_S = 0.5e-9  # of a point: less is the difference of two batches
 _NAMES = [field.name for field in dataclasses.fields(AugmentSettings) if field.name != "noise_std"]
 
 
@@ -31,10 +32,8 @@ def main() -> None:
     torch.set_num_threads(1)
     shapes = [tuple(map(int, shape.split("x"))) for shape in arguments.shapes]
     default = settings_of(1, 1).augment
-    print(
-        "| augmentation "
-        + "".join(f"| {shape}, ns/point | points/s " for shape in arguments.shapes)
-    )
+    heads = "".join(f" {shape}, ns/point | points/s |" for shape in arguments.shapes)
+    print(f"| augmentation |{heads}")
     print("|---" + "|--:|--:" * len(shapes) + "|")
     with tempfile.TemporaryDirectory() as folder:
         random_walks(Path(folder) / "corpus")
@@ -55,7 +54,10 @@ def main() -> None:
 
 def print_row(name: str, seconds: list[float]) -> None:
     """Print what one point takes for each shape."""
-    cells = (f"{1e9 * s:.2f} | {1 / max(s, 1e-12):,.0f}" for s in seconds)
+    cells = (
+        f"{1e9 * s:.2f} | {1 / s:,.0f}" if s > _NOTHING_S else f"under {1e9 * _NOTHING_S:g} | "
+        for s in seconds
+    )
     print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 

@@ -38,7 +38,8 @@ class WindowReader:
                 part = self.read(item[rows], drawn.variate[rows], end[rows], factor * num_steps)
                 way = drawn.way[drawn.window[rows]]
                 values[rows] = part if factor == 1 else aggregate(part, factor, way)
-        stretch(values, drawn.stretch[drawn.window])
+        if (drawn.stretch > 1).any():
+            stretch(values, drawn.stretch[drawn.window])
         mixed = drawn.mixed
         if len(mixed.slot):
             others = self.read(mixed.item, mixed.variate, mixed.end, num_steps)
