@@ -450,7 +450,7 @@ FAULTS = {
     "other layout": (
         {"1.csv": "item_id,date,a\n2,2024-01-01,1\n", "2.csv": "date,a\n2024-01-01,1\n"},
         "*.csv",
-        r"2.csv: item '2' has the layout per_file .*, but in 1.csv it has the layout long; one is",
+        r"2.csv: item '2' has the layout per_file .*, but in 1.csv it has the layout long and",
     ),
     "bad gluonts freq": (
         {"x.jsonl": '{"item_id":"a","start":"2024-01-01","freq":"lunar","target":[1.0]}\n'},

@@ -69,9 +69,10 @@ class Items:
         self._first = np.empty(0, np.int64)
         self._last = np.empty(0, np.int64)
         self._origin = np.empty(0, np.int64)
-        self._categories = pl.Categories.random("toto", pl.UInt32())
+        self._names = [pl.Series([], dtype=pl.String)]
         # Polars forgets the categories when the last series of them is gone.
-        self._alive = pl.Series([], dtype=pl.Categorical(self._categories))
+        categories = pl.Categories.random("toto", pl.UInt32())
+        self._alive = pl.Series([], dtype=pl.Categorical(categories))
 
     def __len__(self) -> int:
         return len(self._first)
@@ -79,10 +80,12 @@ class Items:
     def encode(self, names: pl.Series) -> pl.Series:
         """Return the code of each name, UInt32, null for null."""
         codes = names.cast(self._alive.dtype).to_physical()
-        highest = codes.max()
-        num_new = 0 if highest is None else int(highest) + 1 - len(self)  # pyright: ignore
-        if num_new > 0:
-            unseen = np.full(num_new, _UNSEEN)
+        found = codes.drop_nulls().to_numpy() if codes.null_count() else codes.to_numpy()
+        new = np.flatnonzero(found >= len(self))
+        if len(new):
+            fresh, first = np.unique(found[new], return_index=True)
+            self._names.append(names.drop_nulls().gather(new[first]))
+            unseen = np.full(len(fresh), _UNSEEN)
             self._first = np.append(self._first, unseen)
             self._last = np.append(self._last, unseen)
             self._origin = np.append(self._origin, unseen)
@@ -124,7 +127,7 @@ class Items:
 
     def names(self) -> pl.Series:
         """Names in the order of their codes."""
-        return self._categories.to_series().head(len(self))
+        return pl.concat(self._names)
 
     def facts(self) -> pl.DataFrame:
         """A row for each item that was noted, with the columns of ``FACTS_SCHEMA``."""
@@ -132,7 +135,7 @@ class Items:
         origins = pl.Series([str(origin) for origin in self._origins], dtype=pl.String)
         return pl.DataFrame(
             {
-                "item_id": self.names().cast(pl.String).gather(noted),
+                "item_id": self.names().gather(noted),
                 "first": self._first[noted],
                 "last": self._last[noted],
                 "origin": origins.gather(self._origin[noted]),

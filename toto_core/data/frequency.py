@@ -6,6 +6,7 @@ microseconds since 1970 in UTC.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -118,6 +119,7 @@ def parse_freq(text: str) -> Frequency:
     return normalised(count, unit)
 
 
+@lru_cache(maxsize=1024)
 def normalised(count: int, unit: str) -> Frequency:
     """The frequency of ``count`` times ``unit`` in the largest unit that divides it."""
     for smaller, size, larger in _LARGER:

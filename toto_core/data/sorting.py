@@ -52,7 +52,7 @@ class Order:
     """The alphabetical order of all items and variates, for the rows that hold their codes."""
 
     def __init__(self, items: Items, variates: Variates) -> None:
-        self._items, self._rank_of_item = _ranked(items.names().cast(pl.String))
+        self._items, self._rank_of_item = _ranked(items.names())
         self._variates, self._rank_of_variate = _ranked(pl.Series(variates.names, dtype=pl.String))
 
     def write(self, directory: Path, index: int, bucket: int, rows: np.ndarray) -> Shard:
