@@ -1,6 +1,9 @@
 """The corpus holds what may be trained on, the synthetic part, and nothing else."""
 
 import json
+import os
+import re
+import shutil
 import subprocess
 import sys
 
@@ -8,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 import yaml
+from small_corpus import small_params
 
 from flows import augment, paths, split
 from toto_core.config import Params
@@ -205,10 +209,10 @@ def test_fingerprints_hold_the_real_series_up_to_t0_alone(tmp_path):
     found = Fingerprints.load(tmp_path / paths.FINGERPRINTS)
     assert found.items == splits.train_items
     limit = corpus.limit(0, "train")
-    expected = record([("", corpus.block(0)[:, :limit])])
+    expected = record([("", corpus.block(0)[:, :limit])], all_windows=True)
     np.testing.assert_array_equal(found.hash[found.item == 0], expected.hash)
     assert len(expected) > 0
-    beyond = record([("", corpus.block(0))])
+    beyond = record([("", corpus.block(0))], all_windows=True)
     assert len(beyond) > len(expected)
     metrics = json.loads((tmp_path / paths.METRICS / "augment.json").read_text())
     assert metrics["fingerprints"] == len(found)
@@ -350,3 +354,31 @@ def test_items_of_three_points_are_packed_in_little_more_than_their_names(tmp_pa
     peak_mb = peak_of_packing(tmp_path, rows, names)
     assert Corpus.open(tmp_path / paths.CORPUS).num_items == len(names)
     assert peak_mb * 2**20 < 1500 * len(names) + 50 * 2**20
+
+
+def test_stage_that_finds_no_room_says_so_in_one_line(prepared, tmp_path):
+    """The system lets no file grow beyond 4 KiB, as a full disk would."""
+    shutil.copytree(prepared / "data", tmp_path / "data")
+    before = (tmp_path / paths.CORPUS / "part-00000.f32").read_bytes()
+    params = small_params().model_dump(mode="json", by_alias=True)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    here = {"PYTHONPATH": str(paths.PARAMS.resolve().parent), "TOTO_PREFECT": "off"}
+    command = f"ulimit -f 4; exec {sys.executable} -m flows.augment"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=tmp_path,
+        env=os.environ | here,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert re.fullmatch(
+        r"data/corpus: file too large, \d+ bytes are free and more than \d{4,} are needed \(\d "
+        r"items were begun, the rest is not counted\); make room and run again, an older corpus was "
+        r"kept",
+        line,
+    )
+    assert (tmp_path / paths.CORPUS / "part-00000.f32").read_bytes() == before
+    assert [path.name for path in (tmp_path / "data").glob(".*")] == []
