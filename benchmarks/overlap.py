@@ -92,8 +92,11 @@ def copies(number: int) -> None:
                 row, wrong = [], 0
                 for steps in COMMON_STEPS:
                     stored = record(
-                        (name, coarser(values, rate, kind, steps, is_rounded=is_rounded))
-                        for name, values in series
+                        (
+                            (name, coarser(values, rate, kind, steps, is_rounded=is_rounded))
+                            for name, values in series
+                        ),
+                        all_windows=True,
                     )
                     asked = record(
                         ((name, values[:, : rate * steps]) for name, values in series),

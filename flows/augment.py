@@ -23,15 +23,15 @@ from toto_core.data.corpus import (
     source_weights,
     write_corpus,
 )
-from toto_core.data.fingerprints import Recorder
+from toto_core.data.fingerprints import FEW_POINTS, Recorder
 from toto_core.data.splits import Splits, points_before, validation_positions
 from toto_core.data.synthetic import generate
-from toto_core.data.tables import ROLES, Item, read_items, read_items_table
+from toto_core.data.tables import ROLES, Item, num_values, read_items, read_items_table
 from toto_core.errors import ConfigError
 from toto_core.files import write_json
 
 SYNTHETIC = "synthetic"
-MOST_LISTED = 20  # sources, frequencies or families, by their share
+MOST_LISTED = 64  # sources, frequencies or families, by their share
 
 _MOST_SAID = 3  # of them in the line of the stage
 
@@ -43,7 +43,7 @@ def run(params: Params, root: Path) -> Summary:
     splits = Splits.load(root / paths.SPLITS)
     first = list(splits.cutoffs_us).index(TRAIN)
 
-    seen = Recorder()
+    seen = Recorder(all_windows=num_values(root / paths.VALID) <= FEW_POINTS)
 
     def entries() -> Iterator[Entry]:
         for entry in _real(read_items(root / paths.VALID), splits):

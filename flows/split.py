@@ -12,11 +12,11 @@ import numpy as np
 from flows import paths
 from flows.stage import Summary, run_stage
 from toto_core.config import Params
-from toto_core.data.fingerprints import Recorder
+from toto_core.data.fingerprints import FEW_POINTS, Recorder
 from toto_core.data.origins import Cells, count_cells, make_splits, survey
 from toto_core.data.overlap import Overlap, linked_groups, near_duplicates
 from toto_core.data.splits import Splits
-from toto_core.data.tables import TARGET, Item, read_items
+from toto_core.data.tables import TARGET, Item, num_values, read_items
 from toto_core.files import write_json
 
 MOST_LISTED = 20  # pairs of near duplicates
@@ -24,7 +24,7 @@ MOST_LISTED = 20  # pairs of near duplicates
 
 def run(params: Params, root: Path) -> Summary:
     """Split the series of ``root``/data/valid."""
-    recorder = Recorder()
+    recorder = Recorder(all_windows=num_values(root / paths.VALID) <= FEW_POINTS)
     found = survey(_recorded(read_items(root / paths.VALID), recorder))
     pairs = near_duplicates(recorder.fingerprints())
     group_of = {item.item_id: item.group for item in found.items}

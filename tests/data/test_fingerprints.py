@@ -156,6 +156,7 @@ def test_fingerprints_survive_their_file(tmp_path):
     for name in ("hash", "channel", "position", "item"):
         np.testing.assert_array_equal(getattr(again, name), getattr(found, name))
     assert (again.items, again.thinned) == (found.items, found.thinned)
+    assert again.coarse_share == 0.25
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "other.npz").read_bytes()
 
 
@@ -185,6 +186,7 @@ def test_merged_collections_hold_what_each_held():
     )
     both = merged([one, other])
     assert both.items == ("a", "b")
+    assert both.coarse_share == 0.25
     assert len(both) == len(one) + len(other)
     assert set(both.hash[both.item == 1].tolist()) == set(other.hash[other.item == 0].tolist())
 

@@ -112,6 +112,17 @@ def test_split_reports_copies_and_holds_them_out_together(tmp_path):
     assert summary.metrics["near_duplicates"] == 8
 
 
+def test_split_finds_a_coarser_copy_of_few_points(tmp_path):
+    """170 steps in common, at three times the interval."""
+    values = walks(2, 2000)
+    values["slow"] = values["i0"][:510].reshape(-1, 3).mean(axis=1)
+    write_valid(tmp_path, {name: len(series) for name, series in values.items()}, values)
+    split.run(params_with(), tmp_path)
+    metrics = json.loads((tmp_path / paths.METRICS / "split.json").read_text())
+    assert metrics["near_duplicates"] == 1
+    assert metrics["near_duplicate_examples"][0]["rates"] == [3, 1]
+
+
 def test_split_of_independent_series_names_no_copies(tmp_path):
     values = walks(8)
     write_valid(tmp_path, dict.fromkeys(values, 600), values)

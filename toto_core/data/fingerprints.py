@@ -32,8 +32,10 @@ SIZE = 2 * HALF + 1
 RATES = (2, 3, 4, 5, 6, 7, 12, 24)
 # Rate and whether its values are means. The place in this table is stored.
 CHANNELS = ((1, False), *((rate, mean) for rate in RATES for mean in (True, False)))
-# Of the windows at a coarser rate, which have as many phases as the rate, this share is kept.
+# Of the windows at a coarser rate, which have as many phases as the rate, this share is kept of
+# more points than FEW_POINTS; of fewer, all.
 COARSE_SHARE = 0.25
+FEW_POINTS = 4_000_000
 # More fingerprints than these are thinned out by their hash, the same ones everywhere.
 MAX_STORED = 2**24
 # Of an item's fingerprints at one rate, this share may show up twice.
@@ -45,7 +47,9 @@ _PIECE = 2**16
 _REACH = (HALF + 2) * RATES[-1]
 _WEIGHTS = np.random.default_rng(7).integers(1, 2**62, (2, SIZE), dtype=np.uint64) * 2 + 1
 _MIX = np.uint64(0x9E3779B97F4A7C15)
-_MADE_WITH = np.array([HALF, COARSE_SHARE, MAX_REPEATED, *np.ravel(CHANNELS)])
+_MADE_WITH = np.array(
+    [HALF, COARSE_SHARE, MAX_REPEATED, *(n for channel in CHANNELS for n in channel)]
+)
 _ARRAYS = ("hash", "channel", "position", "item")
 
 
@@ -82,6 +86,7 @@ class Fingerprints:
         arrays = {name: getattr(self, name) for name in _ARRAYS}
         arrays["items"] = np.array(self.items, np.str_)
         arrays["thinned"] = np.array(self.thinned)
+        arrays["coarse_share"] = np.array(self.coarse_share)
         arrays["made_with"] = _MADE_WITH
         arrays["unknown"] = np.array(self.unknown, np.str_)
         with writing(path) as temporary, temporary.open("wb") as file:
@@ -98,10 +103,12 @@ class Fingerprints:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in _ARRAYS}
                 names, unknown = (tuple(stored[key].tolist()) for key in ("items", "unknown"))
-                thinned = int(stored["thinned"])
+                thinned, share = int(stored["thinned"]), float(stored["coarse_share"])
                 if not np.array_equal(stored["made_with"], _MADE_WITH):
                     raise ValueError("made with other windows")
-                return cls(**arrays, items=names, thinned=thinned, unknown=unknown)
+                return cls(
+                    **arrays, items=names, thinned=thinned, coarse_share=share, unknown=unknown
+                )
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise DataError(
                 f"{path}: no fingerprints ({' '.join(str(error).split())}), the file of the "
@@ -115,7 +122,8 @@ class Recorder:
     Memory holds about ``MAX_STORED`` fingerprints and one piece of an item.
 
     Args:
-        all_windows: whether to keep all windows at coarser rates, to ask with, not to be stored.
+        all_windows: whether to keep all windows at coarser rates: four times as many
+            fingerprints, with which shorter copies are found.
     """
 
     def __init__(self, *, all_windows: bool = False) -> None:
@@ -189,7 +197,9 @@ def merged(parts: Iterable[Fingerprints]) -> Fingerprints:
         renamed = np.array([place[name] for name in part.items], np.int32)[part.item]
         rows.append((part.hash[keep], part.channel[keep], part.position[keep], renamed[keep]))
     unknown = tuple(sorted({name for part in parts for name in part.unknown}))
-    return replace(_sorted(_joined(rows), tuple(names), thinned), unknown=unknown)
+    share = min(part.coarse_share for part in parts)
+    found = _sorted(_joined(rows), tuple(names), thinned)
+    return replace(found, unknown=unknown, coarse_share=share)
 
 
 @dataclass(frozen=True)

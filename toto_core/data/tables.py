@@ -92,6 +92,11 @@ def shard_paths(directory: Path) -> list[Path]:
     return [whole_parquet(path) for path in paths]
 
 
+def num_values(directory: Path) -> int:
+    """How many values a folder of series holds, missing ones included; nothing is read."""
+    return pl.scan_parquet(shard_paths(directory)).select(pl.len()).collect().item()
+
+
 def read_items_table(directory: Path) -> pl.DataFrame:
     """Read ``items.parquet``, one row for each variate of each item, sorted."""
     return pl.read_parquet(whole_parquet(directory / ITEMS_FILE))
