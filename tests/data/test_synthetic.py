@@ -56,8 +56,8 @@ def test_series_is_a_function_of_seed_and_index():
 
 
 def test_any_number_of_processes_gives_the_same_series_in_the_same_order():
-    alone = list(generate(3, 18, length=200_000, weights=ALL))
-    shared = generate(3, 18, length=200_000, weights=ALL, processes=3)
+    alone = list(generate(3, 14, length=400_000, weights=ALL))
+    shared = generate(3, 14, length=400_000, weights=ALL, processes=2)
     for (name, values), (its_name, its_values) in zip(alone, shared, strict=True):
         assert name == its_name
         np.testing.assert_array_equal(values, its_values)

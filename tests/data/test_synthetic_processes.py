@@ -14,7 +14,13 @@ def best_lag(row, first=3, last=420):
 
 
 @pytest.mark.parametrize(
-    ("name", "share"), [("copied_pattern", 0.8), ("seasonal_arima", 0.5), ("drifting_season", 0.3)]
+    ("name", "share"),
+    [
+        ("drifting_season", 0.3),
+        ("copied_pattern", 0.8),
+        ("seasonal_arima", 0.5),
+        ("exponential_smoothing", 0.3),
+    ],
 )
 def test_season_of_some_length_returns(name, share):
     found = np.array([best_lag(row) for row in rows(name, count=40)])

@@ -59,10 +59,12 @@ def test_memory_rises_step_by_step_and_drops_at_once():
 
 def test_disk_fills_longer_than_it_is_cleaned():
     series = rows("disk_space", count=80)
-    assert np.median((np.diff(series, axis=1) >= 0).mean(axis=1)) > 0.8
+    changes = np.diff(series, axis=1)
+    assert np.median((changes >= 0).mean(axis=1)) > 0.8
+    assert np.median(-changes.min(axis=1) / np.ptp(series, axis=1)) > 0.3
 
 
-def test_latency_has_a_tail_to_the_right():
+def test_latency_has_a_tail_to_the_right_and_follows_the_load():
     series = rows("latency", count=80)
     median = np.median(series, axis=1)
     high, low = (
@@ -70,6 +72,8 @@ def test_latency_has_a_tail_to_the_right():
         median - np.quantile(series, 0.01, axis=1),
     )
     assert np.median(high / np.maximum(low, 1e-12)) > 1.5
+    logs = np.log(series + 1e-12)
+    assert np.median([autocorrelation(row, 1) for row in logs]) > 0.1
 
 
 def test_load_has_days():
@@ -100,9 +104,10 @@ def test_bursts_are_rare_and_high():
     assert np.median(series.max(axis=1) / np.median(series, axis=1)) > 4
 
 
-def test_errors_come_in_incidents():
+def test_errors_come_in_incidents_that_last():
     series = rows("error_count", count=80)
     assert np.median(series.max(axis=1) / np.maximum(series.mean(axis=1), 1e-9)) > 4
+    assert np.median([autocorrelation(row, 1) for row in np.sqrt(series)]) > 0.3
 
 
 def test_low_counts_have_weekdays():

@@ -185,8 +185,6 @@ def _every(inputs: np.ndarray, period: int, memory: Number) -> Float32[np.ndarra
     padded = np.zeros(cycles * period, np.float32)
     padded[: len(inputs)] = inputs
     table = padded.reshape(cycles, period)
-    if memory == 1:
-        return np.cumsum(table, axis=0).reshape(-1)[: len(inputs)]
     return leaky_sum(table, memory).reshape(-1)[: len(inputs)]
 
 

@@ -139,7 +139,7 @@ def counter(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"]
 
 def latency(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"]:
     """Response times: higher under load (queueing: 1 / (1 - use)), heavy right tail, time-outs."""
-    use = 1 - np.exp(-load(rng, length) * np.float32(log_uniform(rng, 0.05, 1.5)))
+    use = -np.expm1(-load(rng, length) * np.float32(log_uniform(rng, 0.2, 2)))
     tail = np.exp(np.float32(log_uniform(rng, 0.03, 0.8)) * white(rng, length))
     taken = tail / (np.float32(1.02) - use)
     if chance(rng, 0.5):
