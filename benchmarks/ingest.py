@@ -1,7 +1,10 @@
-"""Rows per second and peak memory of ingest, alone and with validation, for two sizes of input.
+"""Rows per second and peak memory of ingest: alone, with validation, and after one file changed.
 
 Each case runs in a process of its own. Processor time is printed beside wall time: on a busy
-machine only the former means anything. Memory is flat if it is alike for both sizes.
+machine only the former means anything. Memory is flat if it is alike for both sizes. The cases
+"again" read 1,000 files, change one and read them again; their times are those of the second run,
+and the last column is their share of the first run's processor time. "items" are short: three
+points each.
 
 python -m benchmarks.ingest [--millions 10 40] [--steps 10000] [--cases parquet csv ...]
 """
@@ -9,6 +12,7 @@ python -m benchmarks.ingest [--millions 10 40] [--steps 10000] [--cases parquet 
 import argparse
 import json
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,7 +25,19 @@ import polars as pl
 from flows import ingest, validate
 from toto_core.config import load_params
 
-CASES = ("parquet", "parquet shuffled", "csv", "csv.gz", "parquet + validate", "csv + validate")
+CASES = (
+    "parquet",
+    "parquet shuffled",
+    "parquet items",
+    "csv",
+    "csv.gz",
+    "parquet + validate",
+    "csv + validate",
+    "parquet again",
+    "csv again",
+)
+NUM_FILES_AGAIN = 1000
+SHORT_STEPS = 3
 START_US = 1_700_000_000_000_000
 INTERVAL_US = 60_000_000
 ITEMS_PER_FILE = 200
@@ -38,8 +54,10 @@ def main() -> None:
     if options.child:
         print(json.dumps(measure(options.child[0], Path(options.child[1]))))
         return
-    print("| case | rows | wall, s | processor, s | rows/s (wall) | peak memory, MiB |")
-    print("|---|---|---|---|---|---|")
+    print(
+        "| case | rows | wall, s | processor, s | rows/s (wall) | peak memory, MiB | of first run |"
+    )
+    print("|---|---|---|---|---|---|---|")
     for case in options.cases:
         for millions in options.millions:
             print(row(case, millions * 1_000_000, options.steps), flush=True)
@@ -49,6 +67,8 @@ def row(case: str, num_rows: int, steps: int) -> str:
     """One line of the table: the case on freshly written files."""
     with tempfile.TemporaryDirectory() as folder:
         file_case = case.removesuffix(" + validate")
+        if case.endswith("items"):
+            steps = SHORT_STEPS
         write_raw(Path(folder) / "raw", file_case, num_rows=num_rows, steps=steps)
         command = [sys.executable, "-m", "benchmarks.ingest", "--child", case, folder]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -56,7 +76,7 @@ def row(case: str, num_rows: int, steps: int) -> str:
     rate = found["rows"] / found["wall_s"] / 1e6
     return (
         f"| {case} | {found['rows']:,} | {found['wall_s']:.1f} | {found['processor_s']:.1f} "
-        f"| {rate:.2f} M | {found['memory_mib']:.0f} |"
+        f"| {rate:.2f} M | {found['memory_mib']:.0f} | {found['share'] or 1:.1%} |"
     )
 
 
@@ -65,8 +85,11 @@ def write_raw(folder: Path, case: str, *, num_rows: int, steps: int) -> None:
     folder.mkdir()
     rng = np.random.default_rng(0)
     num_items = num_rows // steps
-    for number, first in enumerate(range(0, num_items, ITEMS_PER_FILE)):
-        count = min(ITEMS_PER_FILE, num_items - first)
+    per_file = max(ITEMS_PER_FILE, 1_000_000 // steps)
+    if case.endswith("again"):
+        per_file = max(1, num_items // NUM_FILES_AGAIN)
+    for number, first in enumerate(range(0, num_items, per_file)):
+        count = min(per_file, num_items - first)
         times = START_US + np.arange(steps, dtype=np.int64) * INTERVAL_US
         table = pl.DataFrame(
             {
@@ -96,16 +119,37 @@ def measure(case: str, root: Path) -> dict[str, float]:
             "validate_": loaded.validate_.model_copy(update={"bounds": {}}),
         }
     )
+    first_s = None
+    if case.endswith("again"):
+        begun = time.process_time()
+        ingest.run(params, root)
+        first_s = time.process_time() - begun
+        change_one(root / "raw")
+        shutil.rmtree(root / "data")  # as DVC does
     wall, processor = time.perf_counter(), time.process_time()
     summary = ingest.run(params, root)
     if case.endswith("validate"):
         validate.run(params, root)
+    processor_s = time.process_time() - processor
     return {
         "rows": int(summary.metrics["rows"]),
         "wall_s": time.perf_counter() - wall,
-        "processor_s": time.process_time() - processor,
+        "processor_s": processor_s,
         "memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "share": processor_s / first_s if first_s else 0.0,
     }
+
+
+def change_one(folder: Path) -> None:
+    """Replace the values of the file in the middle."""
+    files = sorted(folder.iterdir())
+    path = files[len(files) // 2]
+    table = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path)
+    table = table.with_columns(target=pl.col("target") + 1)
+    if path.suffix == ".parquet":
+        table.write_parquet(path)
+    else:
+        table.write_csv(path)
 
 
 if __name__ == "__main__":
