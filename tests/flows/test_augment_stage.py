@@ -376,8 +376,8 @@ def test_stage_that_finds_no_room_says_so_in_one_line(prepared, tmp_path):
     (line,) = done.stderr.splitlines()
     assert re.fullmatch(
         r"data/corpus: file too large, \d+ bytes are free and more than \d{4,} are needed \(\d "
-        r"items were begun, the rest is not counted\); make room and run again, an older corpus "
-        r"was kept",
+        r"items were begun, the rest is not counted\); make room and run again, nothing torn "
+        r"was left",
         line,
     )
     assert (tmp_path / paths.CORPUS / "part-00000.f32").read_bytes() == before

@@ -74,7 +74,7 @@ def _no_room(error: OSError, directory: Path, index: "_Index") -> str:
     return (
         f"{directory}: {str(error.strerror).lower()}, {free} bytes are free and more than "
         f"{index.num_bytes} are needed ({index.num_items} items were begun, the rest is not "
-        "counted); make room and run again, an older corpus was kept"
+        "counted); make room and run again, nothing torn was left"
     )
 
 
