@@ -7,7 +7,7 @@ import pytest
 
 from toto_core.data.augmentation import AugmentSettings
 from toto_core.data.augmentation.mixing import MAX_SOURCES
-from toto_core.data.augmentation.resampling import FACTORS
+from toto_core.data.augmentation.resampling import FACTORS, STRETCHES
 from toto_core.data.corpus import (
     KNOWN_COVARIATE,
     TARGET,
@@ -141,6 +141,24 @@ def test_resampled_windows_reach_back_as_far_as_the_item_has_history(tmp_path):
     plain = windows(corpus, AugmentSettings(), rows=64).footprints(0)
     np.testing.assert_array_equal(found.item, plain.item)
     assert (spans >= plain.end - plain.start).mean() > 0.9
+
+
+def test_half_of_the_resampled_windows_are_aggregated_and_half_are_stretched(tmp_path):
+    ramp = np.arange(2000.0)[None]
+    corpus = corpus_of(tmp_path / "corpus", [ramp], (2000,))
+    source = windows(corpus, AugmentSettings(resample=1.0), rows=200, slots=1)
+    slopes = []
+    for target, mask in zip(
+        *map(np.squeeze, (source.batch(0).target, source.batch(0).target_mask)), strict=True
+    ):
+        steps = np.diff(target[mask])
+        assert np.ptp(steps) < 1e-2
+        slopes.append(round(float(np.median(steps)), 3))
+    stretched = [slope for slope in slopes if slope < 1]
+    assert {round(1 / slope) for slope in stretched} == set(STRETCHES)
+    assert 0.35 < len(stretched) / len(slopes) < 0.65
+    expected = {factor**power for factor in FACTORS for power in (1, 2)}  # 2: the sum
+    assert {slope for slope in slopes if slope >= 1} == expected
 
 
 def test_mixed_windows_inherit_the_footprints_of_their_sources(tmp_path):

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float64, Int64
 
 from toto_core.data.augmentation import AugmentSettings, Stream, generator
 from toto_core.data.augmentation.mixing import MAX_SOURCES
-from toto_core.data.augmentation.resampling import FACTORS
+from toto_core.data.augmentation.resampling import FACTORS, STRETCHES
 from toto_core.data.corpus import TARGET, Corpus
 from toto_core.errors import DataError
 
@@ -169,12 +169,12 @@ class WindowDraw:
             one = np.ones(len(limit), np.int64)
             return one, np.zeros(len(limit)), one
         hit, place, way = generator(seed, step, Stream.RESAMPLE).random((3, len(limit)))
-        factors = np.array(FACTORS)
+        factors, stretches = np.array(FACTORS), np.array(STRETCHES)
         longest = 2 * limit // self._shape[2]
         allowed = np.searchsorted(factors, longest, side="right")
         fewer, more = hit < probability / 2, (hit >= probability / 2) & (hit < probability)
         every = factors[(place * allowed).astype(np.int64)]
-        stretch = factors[(place * len(factors)).astype(np.int64)]
+        stretch = stretches[(place * len(stretches)).astype(np.int64)]
         return np.where(fewer & (allowed > 0), every, 1), way, np.where(more, stretch, 1)
 
     def _mixed(

@@ -1,4 +1,4 @@
-"""Resampling: the same series as if it had been sampled more rarely.
+"""Resampling: the same series as if it had been sampled more rarely, or more often.
 
 Shapes: n windows, T time steps, k steps that become one.
 """
@@ -6,9 +6,11 @@ Shapes: n windows, T time steps, k steps that become one.
 import numpy as np
 from jaxtyping import Float32, Float64
 
-# How many steps become one, or one becomes: 5 minutes to 10 and 15 minutes, half an hour and an
-# hour, 10 seconds to a minute, months to quarters and years.
+# How many steps become one: 5 minutes to 10 and 15 minutes, half an hour and an hour, 10 seconds to
+# a minute, months to quarters and years.
 FACTORS = (2, 3, 4, 6, 12)
+# How many steps one becomes: with more, all but the knots of the lines would foretell themselves.
+STRETCHES = (2, 3, 4)
 # How: the mean (gauges), the sum (counts), the highest (peaks), or every k-th (slower scraping).
 NUM_WAYS = 4
 _MEAN, _SUM, _HIGHEST, _LAST = range(NUM_WAYS)
