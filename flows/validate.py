@@ -187,7 +187,9 @@ def _join_parts(parts: list[Path], target: Path) -> None:
 
 
 def _refuse_too_many(counts: Counts, params: ValidateParams, quarantine: Path) -> None:
-    where = f"see the column reason of {paths.QUARANTINE}/rows.parquet"
+    where = (
+        f"see {paths.VALIDATION_REPORT}, or the column reason of {paths.QUARANTINE}/rows.parquet"
+    )
     if counts.series_valid == 0:
         raise DataError(
             f"validate: valid series = 0 of {counts.series_in}, at least 1 is needed; "

@@ -183,11 +183,12 @@ def test_too_many_faults_end_the_stage_and_keep_the_valid_series_of_before(tmp_p
     assert str(refused.value) == (
         "validate: quarantined = 0.1042 of 480 rows, at most validate.max_quarantined = 0.1; "
         "the worst rules are infinite_value (30 rows), out_of_bounds (20 rows), for example in "
-        "s0/cpu: value = inf, a finite number is needed; see the column "
-        "reason of data/quarantine/rows.parquet, mend the data or params.yaml: validate"
+        "s0/cpu: value = inf, a finite number is needed; see reports/validation.html, or the "
+        "column reason of data/quarantine/rows.parquet, mend the data or params.yaml: validate"
     )
     assert refused.value.exit_code == 3
     assert quarantine(tmp_path).height == 50
+    assert ">out_of_bounds</h3>" in (tmp_path / paths.VALIDATION_REPORT).read_text()
     assert [path.name for path in valid.iterdir()] == ["before"]
 
 
@@ -205,9 +206,9 @@ def test_no_valid_series_ends_the_stage(tmp_path):
         validate.run(params(min_length=4), tmp_path)
     assert str(refused.value) == (
         "validate: valid series = 0 of 4, at least 1 is needed; the worst rules are "
-        "too_short (4 series), for example in s0/cpu: 3 points, at least 4; see the column "
-        "reason of data/quarantine/rows.parquet and series.parquet, mend the data or "
-        "params.yaml: validate"
+        "too_short (4 series), for example in s0/cpu: 3 points, at least 4; see "
+        "reports/validation.html, or the column reason of data/quarantine/rows.parquet and "
+        "series.parquet, mend the data or params.yaml: validate"
     )
 
 
@@ -215,6 +216,49 @@ def test_all_constant_series_end_the_stage(tmp_path):
     write_series(tmp_path, fleet().with_columns(value=pl.lit(1.0, pl.Float32)))
     with pytest.raises(DataError, match=r"valid series = 0 of 8, .* constant \(8 series\), for"):
         validate.run(params(), tmp_path)
+
+
+def test_too_many_items_are_refused_before_anything_is_read(tmp_path):
+    write_series(tmp_path, fleet())
+    (tmp_path / paths.SERIES / "part-00000.parquet").unlink()
+    with pytest.raises(DataError) as refused:
+        validate.run(params(max_items=3), tmp_path)
+    assert str(refused.value) == (
+        "validate: items = 4, from 's0' to 's3', at most validate.max_items = 3; a label such as "
+        "a request id makes every value an item of its own: leave it out of the source, or raise "
+        "the limit"
+    )
+    assert refused.value.exit_code == 3
+
+
+def test_run_at_the_limit_of_items_passes(tmp_path):
+    write_series(tmp_path, fleet())
+    assert validate.run(params(max_items=4), tmp_path).metrics["series_valid"] == 8
+
+
+def test_what_the_settings_ask_to_set_aside_is_no_fault(tmp_path):
+    rising = fleet().with_columns(pl.col("value").abs().cum_sum().over("item_id", "variate"))
+    write_series(tmp_path, rising)
+    changes = {"counters": ["cpu"], "max_quarantined": 0.0}
+    validate.run(params(**changes), tmp_path)
+    assert metrics(tmp_path)["rules"]["counter_start"] == {"rows": 4, "series": 4}
+    assert metrics(tmp_path)["repairs"]["counter_increments"] == 4 * 59
+
+
+def test_checksums_of_the_shards_add_up_to_that_of_the_whole(tmp_path):
+    table = set_value(fleet(), "s1", "cpu", 5, float("inf"))
+    found = []
+    early = pl.col("item_id") < "s2"
+    for name, shards in {
+        "one": [table],
+        "two": [table.filter(early), table.filter(~early)],
+    }.items():
+        write_series(tmp_path / name, *shards)
+        validate.run(params(), tmp_path / name)
+        found.append(metrics(tmp_path / name)["checksums"])
+    assert found[0] == found[1]
+    total = (int(found[0]["valid"], 16) + int(found[0]["quarantined"], 16)) % 2**64
+    assert total == int(found[0]["rows_in"], 16) != 0
 
 
 def test_unknown_variate_in_the_bounds_is_refused(tmp_path):

@@ -15,6 +15,7 @@ from toto_core.report.markup import Json, count_text, legend, percent_text, sect
 from toto_core.report.style import STYLE
 
 HEIGHT = 112  # of a panel, CSS pixels
+ALMOST_ALL = 0.9999  # a larger share is not rounded to all
 MAX_RULES = 3  # named beside an item
 
 
@@ -59,8 +60,13 @@ def page(found: Findings) -> str:
 
 def _opening(counts: Json) -> str:
     rows, bad = counts["rows_in"], counts["rows_quarantined"]
-    share = percent_text(counts["rows_valid"] / rows if rows else 0, digits=2)
-    headline = f"{share} of the rows and {_of(counts, 'series')} series are valid"
+    share = counts["rows_valid"] / rows if rows else 0.0
+    nearly = ALMOST_ALL < share < 1
+    text = f"more than {percent_text(ALMOST_ALL, digits=2)}" if nearly else ""
+    headline = (
+        f"{text or percent_text(share, digits=2)} of the rows and {_of(counts, 'series')} series "
+        "are valid"
+    )
     sums = counts["checksums"]
     proof = (
         f"{count_text(rows)} rows went in, {count_text(counts['rows_valid'])} are valid and "
