@@ -123,6 +123,18 @@ def test_every_copy_of_many_is_tied_to_the_others():
     assert set(linked.values()) == {"i000"}
 
 
+def test_too_many_pairs_are_thinned_out(monkeypatch):
+    copies = {f"i{n}": walk(9, 3000) for n in range(6)}
+    found = named(**copies, other=walk(10, 3000))
+    monkeypatch.setattr("toto_core.data.overlap.MAX_PAIRS", 1500)
+    pairs = near_duplicates(found)
+    assert len(pairs) == 9  # with the first, and with the one before
+    assert all(5 <= pair.common < 60 and pair.share > 0.9 for pair in pairs)
+    pairs = find_overlaps(named(new=walk(9, 3000)), found)
+    assert [pair.other for pair in pairs] == list(copies)
+    assert all(5 <= pair.common < 60 and pair.share > 0.5 for pair in pairs)
+
+
 def test_groups_are_linked_over_several_steps():
     values = walk(10, 2000)
     pairs = near_duplicates(named(a=values[:900], b=values, c=values[1000:], d=walk(11)))

@@ -92,6 +92,12 @@ class Fingerprints:
         with writing(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
 
+    def thin(self, thinned: int) -> "Fingerprints":
+        """Keep those whose hash is a multiple of ``thinned``, a multiple of the present one."""
+        keep = _kept(self.hash, thinned)
+        arrays = {name: getattr(self, name)[keep] for name in _ARRAYS}
+        return replace(self, **arrays, thinned=thinned)
+
     @classmethod
     def load(cls, path: Path) -> "Fingerprints":
         """Read what ``save`` wrote.
@@ -193,9 +199,9 @@ def merged(parts: Iterable[Fingerprints]) -> Fingerprints:
     thinned = max(part.thinned for part in parts)
     rows = []
     for part in parts:
-        keep = _kept(part.hash, thinned)
-        renamed = np.array([place[name] for name in part.items], np.int32)[part.item]
-        rows.append((part.hash[keep], part.channel[keep], part.position[keep], renamed[keep]))
+        kept = part.thin(thinned)
+        renamed = np.array([place[name] for name in part.items], np.int32)[kept.item]
+        rows.append((kept.hash, kept.channel, kept.position, renamed))
     unknown = tuple(sorted({name for part in parts for name in part.unknown}))
     share = min(part.coarse_share for part in parts)
     found = _sorted(_joined(rows), tuple(names), thinned)

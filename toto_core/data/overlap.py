@@ -18,6 +18,8 @@ from toto_core.data.fingerprints import CHANNELS, HALF, Fingerprints
 
 MIN_COMMON = 5
 MIN_SHARE = 0.3
+# More pairs of equal fingerprints are thinned out: it bounds memory, about 100 bytes each.
+MAX_PAIRS = 2**23
 # Of the equal fingerprints, a query meets these many at most.
 _MAX_EQUAL = 64
 
@@ -65,6 +67,8 @@ def find_overlaps(asked: Fingerprints, stored: Fingerprints) -> list[Overlap]:
     hashes = stored.hash[order]
     low = np.searchsorted(hashes, asked.hash, side="left")
     number = np.minimum(np.searchsorted(hashes, asked.hash, side="right") - low, _MAX_EQUAL)
+    if number.sum() > MAX_PAIRS:
+        return find_overlaps(asked, stored.thin(2 * stored.thinned))
     left = np.repeat(np.arange(len(asked)), number)
     right = order[np.repeat(low, number) + _counted(number)]
     return _best(asked, stored, left, right)
@@ -78,6 +82,8 @@ def near_duplicates(found: Fingerprints) -> list[Overlap]:
     order = np.lexsort((found.position, found.item, found.hash))
     hashes = found.hash[order]
     starts = np.flatnonzero(np.append(True, hashes[1:] != hashes[:-1]))
+    if 2 * (len(hashes) - len(starts)) > MAX_PAIRS:
+        return near_duplicates(found.thin(2 * found.thinned))
     sizes = np.diff(np.append(starts, len(hashes)))
     first = order[np.repeat(starts, sizes)]
     before = np.append(order[:1], order[:-1])
