@@ -37,8 +37,8 @@ def daily_weekly(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "
     load = _day_profiles(rng, day)[kinds].reshape(-1)[start:][:length]
     load *= _through_noons(levels, day, start, length)
     if chance(rng, 0.5):
-        load *= np.exp(np.float32(log_uniform(rng, 0.02, 0.3)) * wander(rng, length, day / 8))
-    load *= 1 + np.float32(log_uniform(rng, 0.005, 0.2)) * white(rng, length)
+        load *= np.exp(log_uniform(rng, 0.02, 0.3) * wander(rng, length, day / 8))
+    load *= 1 + log_uniform(rng, 0.005, 0.2) * white(rng, length)
     return _sized(rng, load)
 
 
@@ -48,15 +48,15 @@ def sites(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "V T"]:
     kinds, levels = _days(rng, length // day + 2)
     homes, offices = _day_profiles(rng, day), _day_profiles(rng, day)
     start = int(rng.random() * day)
-    shared = np.float32(log_uniform(rng, 0.01, 0.3)) * wander(rng, length, day / 4)
+    shared = log_uniform(rng, 0.01, 0.3) * wander(rng, length, day / 4)
     shared += np.log(_through_noons(levels, day, start, length))
     noise = log_uniform(rng, 0.01, 0.3)
     rows = []
     for _ in range(int(rng.integers(2, 9))):
-        part = np.float32(rng.random())
+        part = rng.random()
         load = (part * homes + (1 - part) * offices)[kinds].reshape(-1)[start:][:length]
-        load *= np.exp(np.float32(uniform(rng, 0.3, 1.7)) * shared)
-        load *= 1 + np.float32(noise * rng.random()) * white(rng, length)
+        load *= np.exp(uniform(rng, 0.3, 1.7) * shared)
+        load *= 1 + (noise * rng.random()) * white(rng, length)
         rows.append(_sized(rng, load))
     return np.concatenate(rows)
 
@@ -67,18 +67,16 @@ def daily_counts(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "
     The decomposition of Prophet (Taylor and Letham 2018) as a generator.
     """
     rate = RATES[pick(rng, ("1D", "1D", "1D", "1B", "1W"))]
-    logs = np.float32(log_uniform(rng, 0.1, 1.0)) * trend(rng, length)
+    logs = log_uniform(rng, 0.1, 1.0) * trend(rng, length)
     if rate.week:
         logs += repeated(rng, _weekdays(rng, int(rate.week)), length)
     places = np.arange(length) / rate.year + rng.random()
-    logs += np.float32(log_uniform(rng, 0.02, 0.6)) * sampled(_smooth_year(rng), places)
+    logs += log_uniform(rng, 0.02, 0.6) * sampled(_smooth_year(rng), places)
     if chance(rng, 0.6):
         logs += _holidays(rng, places)
     if chance(rng, 0.5):
-        logs += np.float32(log_uniform(rng, 0.03, 0.5)) * wander(
-            rng, length, log_uniform(rng, 2, 100)
-        )
-    logs += np.float32(log_uniform(rng, 0.01, 0.4)) * white(rng, length)
+        logs += log_uniform(rng, 0.03, 0.5) * wander(rng, length, log_uniform(rng, 2, 100))
+    logs += log_uniform(rng, 0.01, 0.4) * white(rng, length)
     return _sized(rng, np.exp(np.clip(logs, -12, 12)))
 
 
@@ -90,24 +88,24 @@ def road_traffic(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "
     day = int(RATES[pick(rng, _ROAD)].day)
     num_days, start = length // day + 2, int(rng.random() * day)
     rush = peaks(rng, day, count=int(rng.integers(1, 4)))
-    weekend = np.float32(uniform(rng, 0.0, 0.4)) * rush
-    strengths = np.exp(np.float32(0.25) * normal(rng, num_days))[:, None]
+    weekend = uniform(rng, 0.0, 0.4) * rush
+    strengths = np.exp(0.25 * normal(rng, num_days))[:, None]
     demand = np.stack([rush, weekend, weekend])[_day_kinds(rng, num_days)] * strengths
     demand = demand.reshape(-1)[start:][:length]
-    demand *= np.exp(np.float32(0.3) * wander(rng, length, max(1.0, day / 48)))
+    demand *= np.exp(0.3 * wander(rng, length, max(1.0, day / 48)))
     if chance(rng, 0.5):
         jams = np.maximum(wander(rng, length, day / 24) - np.float32(uniform(rng, 1.8, 3)), 0)
         demand += jams
     flow = np.tile(_day_shape(rng, day), num_days)[start:][:length] + demand
     kind = rng.random()
-    noise = np.float32(log_uniform(rng, 0.005, 0.1)) * white(rng, length)
+    noise = log_uniform(rng, 0.005, 0.1) * white(rng, length)
     if kind < 0.45:
-        depth = np.float32(log_uniform(rng, 0.3, 3))
+        depth = log_uniform(rng, 0.3, 3)
         speed = pick(rng, (50.0, 65.0, 100.0, 120.0)) * (1 + noise) / (1 + depth * demand**2)
         return row(np.maximum(speed, 0))
     if kind < 0.75:
         return _sized(rng, flow * (1 + 2 * noise))
-    occupancy = np.float32(log_uniform(rng, 0.02, 0.3)) * flow * (1 + 2 * noise)
+    occupancy = log_uniform(rng, 0.02, 0.3) * flow * (1 + 2 * noise)
     return row(np.rint(np.clip(occupancy, 0, 1) * 1e4) / 1e4)
 
 
@@ -117,10 +115,10 @@ def _day_profiles(rng: np.random.Generator, day: int) -> Float32[np.ndarray, "3 
     if chance(rng, 0.25):
         return np.stack([work, work, work])
     free = _day_shape(rng, day)
-    mix = np.float32(uniform(rng, 0, 0.8))
-    low = np.float32(uniform(rng, 0.3, 1.2))
+    mix = uniform(rng, 0, 0.8)
+    low = uniform(rng, 0.3, 1.2)
     sunday = low * (mix * work + (1 - mix) * free)
-    part = np.float32(rng.random())
+    part = rng.random()
     return np.stack([work, part * work + (1 - part) * sunday, sunday])
 
 
@@ -130,16 +128,14 @@ def _day_shape(rng: np.random.Generator, day: int) -> Float32[np.ndarray, " M"]:
     if kind < 0.5:
         shape = peaks(rng, day, count=int(rng.integers(1, 4)))
         night = peaks(rng, day, count=1)
-        return (
-            np.float32(log_uniform(rng, 0.03, 2)) + shape + np.float32(uniform(rng, 0, 1)) * night
-        )
+        return log_uniform(rng, 0.03, 2) + shape + uniform(rng, 0, 1) * night
     if kind < 0.85:
-        return np.exp(np.float32(log_uniform(rng, 0.05, 1.0)) * cycle(rng, day))
-    open_share, floor = uniform(rng, 0.2, 0.7), np.float32(log_uniform(rng, 0.001, 0.3))
+        return np.exp(log_uniform(rng, 0.05, 1.0) * cycle(rng, day))
+    open_share, floor = uniform(rng, 0.2, 0.7), log_uniform(rng, 0.001, 0.3)
     shape = np.full(day, floor, np.float32)
     first = int(rng.random() * day)
     open_steps = (first + np.arange(max(1, int(open_share * day)))) % day
-    shape[open_steps] = np.float32(0.3) + peaks(rng, day, count=2)[open_steps]
+    shape[open_steps] = 0.3 + peaks(rng, day, count=2)[open_steps]
     return shape
 
 
@@ -166,21 +162,21 @@ def _day_kinds(rng: np.random.Generator, num_days: int) -> np.ndarray:
 
 def _day_levels(rng: np.random.Generator, num_days: int) -> Float32[np.ndarray, " D"]:
     """How much each day has: its weekday, luck that lasts for days, a trend and a year."""
-    logs = np.resize(np.float32(log_uniform(rng, 0.005, 0.2)) * normal(rng, 7), num_days)
+    logs = np.resize(log_uniform(rng, 0.005, 0.2) * normal(rng, 7), num_days)
     decay = 1 - 1 / log_uniform(rng, 1, 20)
     luck = leaky_sum(normal(rng, num_days), decay)
-    logs = logs + np.float32(log_uniform(rng, 0.01, 0.25) * (1 - decay**2) ** 0.5) * luck
+    logs = logs + (log_uniform(rng, 0.01, 0.25) * (1 - decay**2) ** 0.5) * luck
     if chance(rng, 0.5):
-        logs += np.float32(log_uniform(rng, 0.02, 0.3)) * curve(rng, num_days)
+        logs += log_uniform(rng, 0.02, 0.3) * curve(rng, num_days)
     year = turning(np.arange(num_days) / 365.25 + rng.random())
-    return np.exp(logs + np.float32(log_uniform(rng, 0.02, 0.4)) * year).astype(np.float32)
+    return np.exp(logs + log_uniform(rng, 0.02, 0.4) * year).astype(np.float32)
 
 
 def _weekdays(rng: np.random.Generator, size: int) -> Float32[np.ndarray, " M"]:
     """Logarithms of the levels of a week's days: like days, another weekend, or one closed day."""
-    week = np.float32(log_uniform(rng, 0.01, 0.5)) * normal(rng, size)
+    week = log_uniform(rng, 0.01, 0.5) * normal(rng, size)
     if size == 7 and chance(rng, 0.5):
-        week[5:] += np.float32(rng.standard_normal())
+        week[5:] += rng.standard_normal()
     if chance(rng, 0.1):
         week[0] = -8
     return week
@@ -196,7 +192,7 @@ def _holidays(rng: np.random.Generator, places: np.ndarray) -> Float32[np.ndarra
     """Peaks and dips at the same days of every year, some with a run-up; ``places``: in years."""
     effect = np.zeros(1461, np.float32)
     for _ in range(int(rng.integers(1, 7))):
-        first, size = int(rng.random() * 1461), np.float32(0.8 * rng.standard_normal())
+        first, size = int(rng.random() * 1461), (0.8 * rng.standard_normal())
         run_up = int(4 * log_uniform(rng, 1, 25))
         stretch = np.arange(first - run_up, first)
         shape = np.linspace(0, 1, run_up, dtype=np.float32) if chance(rng, 0.5) else 1

@@ -23,7 +23,7 @@ def intermittent(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "
     """
     rate = np.full(length, log_uniform(rng, 0.02, 0.4), np.float32)
     if chance(rng, 0.5):
-        rate *= np.exp(np.float32(0.7) * seasons(rng, length))
+        rate *= np.exp(0.7 * seasons(rng, length))
     if chance(rng, 0.4):
         busy = on_off(rng, length, log_uniform(rng, 5, 200))
         rate *= np.where(busy, np.float32(3), np.float32(0.05))
@@ -32,7 +32,7 @@ def intermittent(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "
     if chance(rng, 0.6):
         demand[times] = rng.geometric(log_uniform(rng, 0.05, 0.9), len(times))
     else:
-        sizes = np.exp(np.float32(uniform(rng, 0.3, 1.2)) * normal(rng, len(times)))
+        sizes = np.exp(uniform(rng, 0.3, 1.2) * normal(rng, len(times)))
         demand[times] = np.ceil(log_uniform(rng, 1, 1e6) * sizes)
     return row(demand)
 
@@ -47,20 +47,18 @@ def seasonal_counts(rng: np.random.Generator, length: int) -> Float32[np.ndarray
     logs = np.full(length, np.log(log_uniform(rng, 0.1, 60)), np.float32)
     if chance(rng, 0.75):
         period = pick(rng, (7, 7, 7, 12, 24, 24, 4, 52))
-        logs += np.float32(log_uniform(rng, 0.1, 1)) * repeated(rng, cycle(rng, period), length)
+        logs += log_uniform(rng, 0.1, 1) * repeated(rng, cycle(rng, period), length)
     else:
-        logs += np.float32(log_uniform(rng, 0.1, 1)) * seasons(rng, length)
+        logs += log_uniform(rng, 0.1, 1) * seasons(rng, length)
     if chance(rng, 0.5):
-        logs += np.float32(log_uniform(rng, 0.05, 0.6)) * trend(rng, length)
+        logs += log_uniform(rng, 0.05, 0.6) * trend(rng, length)
     if chance(rng, 0.4):
-        logs += np.float32(log_uniform(rng, 0.1, 0.7)) * wander(
-            rng, length, log_uniform(rng, 3, 200)
-        )
+        logs += log_uniform(rng, 0.1, 0.7) * wander(rng, length, log_uniform(rng, 3, 200))
     if chance(rng, 0.4):
-        logs += np.float32(log_uniform(rng, 0.1, 0.8)) * normal(rng, length)
+        logs += log_uniform(rng, 0.1, 0.8) * normal(rng, length)
     if chance(rng, 0.3):
         promoted = on_off(rng, length, log_uniform(rng, 4, 20)) & on_off(rng, length, 60)
-        logs += np.float32(uniform(rng, 0.3, 1.8)) * promoted
+        logs += uniform(rng, 0.3, 1.8) * promoted
     sold = rng.poisson(np.minimum(np.exp(logs), np.float32(_HIGHEST_RATE))).astype(np.float32)
     if chance(rng, 0.15):
         sold *= on_off(rng, length, 30) | on_off(rng, length, 30) | on_off(rng, length, 30)

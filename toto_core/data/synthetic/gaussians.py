@@ -23,10 +23,10 @@ def gaussian_process(rng: np.random.Generator, length: int) -> Float32[np.ndarra
     """A sum of up to six kernels, with a line and a few spikes (TempoPFN, arXiv:2510.25502)."""
     signal = _path(rng, length, num_kernels=int(rng.integers(1, 7)))
     if chance(rng, 0.4):
-        signal += np.float32(2 * rng.standard_normal() / length) * steps(length)
-    signal += np.float32(log_uniform(rng, 0.003, 0.3)) * white(rng, length)
+        signal += (2 * rng.standard_normal() / length) * steps(length)
+    signal += log_uniform(rng, 0.003, 0.3) * white(rng, length)
     if chance(rng, 0.1):
-        signal[rare(rng, length, 0.01)] += np.float32(3 * rng.standard_normal())
+        signal[rare(rng, length, 0.01)] += 3 * rng.standard_normal()
     return measured(rng, signal)
 
 
@@ -42,15 +42,13 @@ def kernel_synth(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "
         if kind < 0.35:
             signal = signal + other
         elif kind < 0.7:
-            signal = signal * (np.float32(rng.standard_normal()) + other)
+            signal = signal * (rng.standard_normal() + other)
         elif kind < 0.85:
-            part = logistic(
-                (steps(length) - np.float32(length * rng.random())) / log_uniform(rng, 1, 30)
-            )
+            part = logistic((steps(length) - (length * rng.random())) / log_uniform(rng, 1, 30))
             signal = signal + part * (other - signal)
         else:
-            signal = signal * np.exp(np.float32(0.5) * curve(rng, length))
-    return measured(rng, signal + np.float32(log_uniform(rng, 0.003, 0.3)) * white(rng, length))
+            signal = signal * np.exp(0.5 * curve(rng, length))
+    return measured(rng, signal + log_uniform(rng, 0.003, 0.3) * white(rng, length))
 
 
 def _path(rng: np.random.Generator, length: int, *, num_kernels: int) -> Float32[np.ndarray, " T"]:

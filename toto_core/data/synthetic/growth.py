@@ -30,19 +30,17 @@ def saturating_growth(rng: np.random.Generator, length: int) -> Float32[np.ndarr
     level = np.full(length, np.float32(log_uniform(rng, 1e-4, 0.1)))
     for _ in range(int(rng.integers(1, 5))):
         pace = log_uniform(rng, 8, length / 3)
-        time = (steps(length) - np.float32(uniform(rng, 0, length))) * np.float32(1 / pace)
-        kind, height = rng.random(), np.float32(log_uniform(rng, 0.1, 3))
+        time = (steps(length) - uniform(rng, 0, length)) * (1 / pace)
+        kind, height = rng.random(), log_uniform(rng, 0.1, 3)
         if kind < 0.5:
             level += height * logistic(3 * time)
         elif kind < 0.8:
             level += height * np.exp(-np.exp(np.clip(-2 * time, -30, 4)))
         else:
             level += height * -np.expm1(-np.maximum(time, 0))
-    level *= np.exp(np.float32(log_uniform(rng, 0.001, 0.1)) * white(rng, length))
+    level *= np.exp(log_uniform(rng, 0.001, 0.1) * white(rng, length))
     if chance(rng, 0.3):
-        level *= np.exp(
-            np.float32(log_uniform(rng, 0.03, 0.3)) * repeated(rng, cycle(rng, 7), length)
-        )
+        level *= np.exp(log_uniform(rng, 0.03, 0.3) * repeated(rng, cycle(rng, 7), length))
     return positive(rng, level)
 
 
@@ -54,10 +52,10 @@ def epidemic(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"
     """
     rate = wander(rng, length, log_uniform(rng, 10, 100))
     logs = standardised(leaky_sum(rate, 1 - log_uniform(rng, 0.002, 0.03)))
-    logs = np.float32(log_uniform(rng, 0.7, 4)) * logs + np.float32(uniform(rng, -1, 6))
+    logs = log_uniform(rng, 0.7, 4) * logs + uniform(rng, -1, 6)
     if chance(rng, 0.7):
-        logs += np.float32(log_uniform(rng, 0.05, 0.6)) * repeated(rng, cycle(rng, 7), length)
-    logs += np.float32(log_uniform(rng, 0.02, 0.4)) * white(rng, length)
+        logs += log_uniform(rng, 0.05, 0.6) * repeated(rng, cycle(rng, 7), length)
+    logs += log_uniform(rng, 0.02, 0.4) * white(rng, length)
     new = counted(rng, np.exp(np.clip(logs, -20, _MAX_LOG)))
     if chance(rng, 0.6):
         new[0, : int(logs.argmax() * rng.random())] = 0
@@ -79,18 +77,16 @@ def exponential_growth(rng: np.random.Generator, length: int) -> Float32[np.ndar
     breaks[0] = True
     segment = np.cumsum(breaks) - 1
     num = int(segment[-1]) + 1
-    rates = np.float32(log_uniform(rng, 0.002, 0.15)) * (
-        normal(rng, num) + np.float32(uniform(rng, 0, 1))
-    )
+    rates = log_uniform(rng, 0.002, 0.15) * (normal(rng, num) + uniform(rng, 0, 1))
     changes = rates[segment]
     if chance(rng, 0.5):  # starts again from little
         falls = breaks & rare(rng, length, 0.5)
-        changes[falls] -= np.float32(log_uniform(rng, 0.5, 6))
-    noise = np.float32(log_uniform(rng, 0.003, 0.2)) * white(rng, length)
+        changes[falls] -= log_uniform(rng, 0.5, 6)
+    noise = log_uniform(rng, 0.003, 0.2) * white(rng, length)
     logs = leaky_sum(changes, 1 - log_uniform(rng, 1e-4, 0.02))
     logs = np.float32(_MAX_LOG) * np.tanh(logs * np.float32(1 / _MAX_LOG)) + noise
     if chance(rng, 0.3):
-        logs += np.float32(log_uniform(rng, 0.03, 0.4)) * repeated(
+        logs += log_uniform(rng, 0.03, 0.4) * repeated(
             rng, cycle(rng, pick(rng, (4, 7, 12, 24))), length
         )
     return positive(rng, np.exp(logs))
@@ -104,19 +100,17 @@ def life_cycle(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 
     span = log_uniform(rng, 40, 600)
     starts = np.cumsum(2 * span * rng.random(int(length / span) + 2)) - 2 * span
     rate = np.full(length, np.float32(log_uniform(rng, 1e-3, 0.1)))
-    ages = steps(int(3 * span)) * np.float32(4 / span)
-    shape = ages ** np.float32(log_uniform(rng, 0.3, 3)) * np.exp(-ages)
+    ages = steps(int(3 * span)) * (4 / span)
+    shape = ages ** log_uniform(rng, 0.3, 3) * np.exp(-ages)
     for start in starts.astype(np.intp):
         life = shape[max(0, -start) : max(0, length - start)]
         rate[max(0, start) : start + len(shape)] += np.float32(rng.standard_exponential()) * life
-    rate *= np.exp(np.float32(log_uniform(rng, 0.03, 0.5)) * white(rng, length))
+    rate *= np.exp(log_uniform(rng, 0.03, 0.5) * white(rng, length))
     if chance(rng, 0.5):
         period = pick(rng, (7, 7, 12, 52))
-        rate *= np.exp(
-            np.float32(log_uniform(rng, 0.05, 0.6)) * repeated(rng, cycle(rng, period), length)
-        )
+        rate *= np.exp(log_uniform(rng, 0.05, 0.6) * repeated(rng, cycle(rng, period), length))
     if chance(rng, 0.5):
-        return counted(rng, rate * np.float32(log_uniform(rng, 1, 300)))
+        return counted(rng, rate * log_uniform(rng, 1, 300))
     return positive(rng, rate)
 
 
@@ -127,23 +121,23 @@ def economy(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"]
     four begins late: up to half of the length is missing before.
     """
     slope = leaky_sum(normal(rng, length), 1 - 1 / log_uniform(rng, 2, 60))
-    growth = standardised(slope) * np.float32(log_uniform(rng, 0.1, 1))
-    growth += np.float32(log_uniform(rng, 0.05, 1.5)) * normal(rng, length)
-    signal = np.cumsum(growth + np.float32(0.15 * rng.standard_normal()))
+    growth = standardised(slope) * log_uniform(rng, 0.1, 1)
+    growth += log_uniform(rng, 0.05, 1.5) * normal(rng, length)
+    signal = np.cumsum(growth + (0.15 * rng.standard_normal()))
     if chance(rng, 0.3):  # without a trend in the long run
-        signal -= signal[-1] / np.float32(length) * steps(length)
+        signal -= signal[-1] / length * steps(length)
     if chance(rng, 0.65):
         period = pick(rng, (4, 12, 12))
-        part = np.float32(log_uniform(rng, 0.3, 8)) * repeated(rng, cycle(rng, period), length)
+        part = log_uniform(rng, 0.3, 8) * repeated(rng, cycle(rng, period), length)
         if chance(rng, 0.4):
-            part *= 1 + np.float32(0.3) * wander(rng, length, 8 * period)
+            part *= 1 + 0.3 * wander(rng, length, 8 * period)
         signal = signal + part
-    signal = signal + np.float32(log_uniform(rng, 0.03, 1.5)) * white(rng, length)
+    signal = signal + log_uniform(rng, 0.03, 1.5) * white(rng, length)
     if chance(rng, 0.6):
         signal = np.exp(np.clip(signal * np.float32(log_uniform(rng, 0.002, 0.02)), -15, 15))
     else:
-        signal = signal + np.float32(uniform(rng, -1, 3)) * np.float32(np.abs(signal).mean())
-    made = row(signal * np.float32(log_uniform(rng, 1, 1e4)))
+        signal = signal + uniform(rng, -1, 3) * np.float32(np.abs(signal).mean())
+    made = row(signal * log_uniform(rng, 1, 1e4))
     if chance(rng, 0.25):
         made[:, : int(length * uniform(rng, 0, 0.5))] = np.nan
     return made

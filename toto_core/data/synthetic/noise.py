@@ -8,7 +8,9 @@ numbers, save where a few of the lowest frequencies hold the power: these have r
 Shape: T time steps.
 """
 
+import cmath
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -34,9 +36,9 @@ def white(rng: np.random.Generator, length: int) -> Float32[np.ndarray, " T"]:
     kind = rng.random()
     if kind < 0.25:
         # Normal with log-normal size: heavy tails (Clark 1973).
-        noise *= np.exp(np.float32(uniform(rng, 0.3, 0.9)) * normal(rng, length))
+        noise *= np.exp(uniform(rng, 0.3, 0.9) * normal(rng, length))
     elif kind < 0.4:
-        noise *= np.exp(np.float32(0.5) * curve(rng, length))
+        noise *= np.exp(0.5 * curve(rng, length))
     return noise
 
 
@@ -73,14 +75,20 @@ def shaped(
 
 
 def frequencies(length: int, *, memory: Number) -> Float32[np.ndarray, " F"]:
-    """Frequencies, in cycles a step, of a transform for ``length`` steps.
+    """Frequencies, in cycles a step, of a transform for ``length`` steps; not to be written to.
 
     A transform makes the end run into the start. So it is a quarter longer where what happens is
     felt for more than a small part of the length: ``memory``, in steps.
     """
-    least = length if memory < length / 32 else length + length // 4
+    return _frequencies(length if memory < length / 32 else length + length // 4)
+
+
+@lru_cache(maxsize=64)
+def _frequencies(least: int) -> Float32[np.ndarray, " F"]:
     size = 2 * int(scipy.fft.next_fast_len(-(-least // 2), real=True) or least)
-    return np.arange(size // 2 + 1, dtype=np.float32) / np.float32(size)
+    made = np.arange(size // 2 + 1, dtype=np.float32) / np.float32(size)
+    made.flags.writeable = False
+    return made
 
 
 def autoregression(
@@ -107,7 +115,7 @@ def autoregression(
 
 def _distance(angles: np.ndarray, pole: complex) -> np.ndarray:
     """Square of the distance of a pole to the unit circle at these angles, without cancellation."""
-    half = np.sin(np.float32(0.5) * angles - np.float32(0.5 * np.angle(pole)))
+    half = np.sin(0.5 * angles - np.float32(0.5 * cmath.phase(pole)))
     return np.float32((1 - abs(pole)) ** 2) + np.float32(4 * abs(pole)) * half * half
 
 

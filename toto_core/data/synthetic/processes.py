@@ -54,9 +54,9 @@ def seasonal_arima(rng: np.random.Generator, length: int) -> Float32[np.ndarray,
     """
     period = _period(rng)
     shocks = normal(rng, length)
-    shocks[period:] -= np.float32(uniform(rng, 0, 0.9)) * shocks[:-period].copy()
+    shocks[period:] -= uniform(rng, 0, 0.9) * shocks[:-period].copy()
     if chance(rng, 0.5):
-        shocks[1:] -= np.float32(uniform(rng, -0.8, 0.8)) * shocks[:-1].copy()
+        shocks[1:] -= uniform(rng, -0.8, 0.8) * shocks[:-1].copy()
     memory = 1.0 if chance(rng, 0.5) else 1 - log_uniform(rng, 0.01, 0.5)
     signal = standardised(_every(shocks, period, memory))
     signal += log_uniform(rng, 0.1, 3) * repeated(rng, cycle(rng, period), length)
@@ -74,21 +74,21 @@ def exponential_smoothing(rng: np.random.Generator, length: int) -> Float32[np.n
     Multiplicative errors and seasons are the exponential of the additive model in logarithms.
     """
     shocks = white(rng, length)
-    level = np.cumsum(np.float32(log_uniform(rng, 0.01, 1)) * shocks)
+    level = np.cumsum(log_uniform(rng, 0.01, 1) * shocks)
     if chance(rng, 0.5):
         damping = 1 - log_uniform(rng, 0.002, 0.2)
-        slope = leaky_sum(np.float32(log_uniform(rng, 0.001, 0.1)) * shocks, damping)
-        slope += np.float32(0.03 * rng.standard_normal()) * np.float32(damping) ** steps(length)
+        slope = leaky_sum(log_uniform(rng, 0.001, 0.1) * shocks, damping)
+        slope += (0.03 * rng.standard_normal()) * np.float32(damping) ** steps(length)
         level += np.cumsum(slope)
     signal = level + shocks
     if chance(rng, 0.7):
         period = _period(rng)
-        states = np.float32(log_uniform(rng, 0.002, 0.3)) * shocks
-        states[:period] += np.float32(log_uniform(rng, 1, 10)) * cycle(rng, period)
+        states = log_uniform(rng, 0.002, 0.3) * shocks
+        states[:period] += log_uniform(rng, 1, 10) * cycle(rng, period)
         signal += _every(states, period, 1.0)
     if chance(rng, 0.4):
-        growth = np.float32(log_uniform(rng, 0.1, 1.0)) * standardised(signal)
-        return row(np.exp(growth) * np.float32(log_uniform(rng, 0.01, 1e5)))
+        growth = log_uniform(rng, 0.1, 1.0) * standardised(signal)
+        return row(np.exp(growth) * log_uniform(rng, 0.01, 1e5))
     return measured(rng, signal)
 
 
@@ -96,16 +96,16 @@ def random_walk(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1
     """A walk or a price whose step size wanders slowly (stochastic volatility: Taylor 1982)."""
     changes = white(rng, length)
     if chance(rng, 0.6):
-        size = np.float32(uniform(rng, 0.2, 0.8))
+        size = uniform(rng, 0.2, 0.8)
         changes *= np.exp(size * wander(rng, length, log_uniform(rng, 10, 300)))
     if chance(rng, 0.15):  # jumps (Merton 1976)
         changes += 5 * normal(rng, length) * (rng.random(length, dtype=np.float32) < 0.01)
-    walk = np.cumsum(changes + np.float32(rng.standard_normal() / length**0.5))
+    walk = np.cumsum(changes + (rng.standard_normal() / length**0.5))
     if chance(rng, 0.3):
         return measured(rng, walk)
     # Prices: the logarithm walks. The bound keeps the wildest ones within float32.
     growth = np.clip(np.float32(log_uniform(rng, 0.002, 0.03)) * walk, -30, 30)
-    price = np.exp(growth) * np.float32(log_uniform(rng, 0.1, 1e4))
+    price = np.exp(growth) * log_uniform(rng, 0.1, 1e4)
     return row(np.rint(100 * price) / 100 if chance(rng, 0.3) and price.min() > 1 else price)
 
 
@@ -117,11 +117,11 @@ def regime_ou(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T
     states = regimes(rng, length, log_uniform(rng, 7, 500))
     pull = np.array([log_uniform(rng, 0.05, 0.7), log_uniform(rng, 0.002, 0.1)], np.float32)
     size = np.array([log_uniform(rng, 0.05, 0.5), log_uniform(rng, 0.3, 2)], np.float32)
-    mean = (np.float32(2) * normal(rng, 2))[states]
+    mean = (2 * normal(rng, 2))[states]
     if chance(rng, 0.6):
         mean += trend(rng, length)
     if chance(rng, 0.6):
-        mean += np.float32(log_uniform(rng, 0.2, 3)) * seasons(rng, length)
+        mean += log_uniform(rng, 0.2, 3) * seasons(rng, length)
     pulls = pull[states]
     kicks = (size * np.sqrt(2 * pull))[states] * normal(rng, length)
     return measured(rng, leaky_sum(pulls * mean + kicks, 1 - pulls))
@@ -133,7 +133,7 @@ def drifting_season(rng: np.random.Generator, length: int) -> Float32[np.ndarray
     Stochastic seasonality (Harvey 1989), with periods that no calendar makes, as in TiRex.
     """
     num_seasons = int(rng.integers(1, 4))
-    signal = np.float32(log_uniform(rng, 0.02, 0.5)) * white(rng, length)
+    signal = log_uniform(rng, 0.02, 0.5) * white(rng, length)
     for _ in range(num_seasons):
         period = log_uniform(rng, 4, 600)
         turns = np.arange(length) / period + rng.random()
@@ -141,8 +141,8 @@ def drifting_season(rng: np.random.Generator, length: int) -> Float32[np.ndarray
             turns += log_uniform(rng, 0.02, 0.5) * np.cumsum(normal(rng, length)) / length**0.5
         made = _morphing(rng, turns, period)
         if chance(rng, 0.5):
-            made *= np.exp(np.float32(0.5) * wander(rng, length, max(20.0, 3 * period)))
-        signal += np.float32(log_uniform(rng, 0.2, 1)) * made
+            made *= np.exp(0.5 * wander(rng, length, max(20.0, 3 * period)))
+        signal += log_uniform(rng, 0.2, 1) * made
     if chance(rng, 0.4):
         signal += trend(rng, length)
     return measured(rng, signal)
@@ -156,16 +156,16 @@ def copied_pattern(rng: np.random.Generator, length: int) -> Float32[np.ndarray,
     period = int(log_uniform(rng, 3, 400))
     made = cycle(rng, period) if chance(rng, 0.6) else normal(rng, period)
     if chance(rng, 0.3):  # two levels only
-        made = np.sign(made + np.float32(0.2 * rng.standard_normal()))
+        made = np.sign(made + (0.2 * rng.standard_normal()))
     signal = repeated(rng, made, length)
     if chance(rng, 0.3):
         slow = max(2, int(log_uniform(rng, 2, 15)))
         signal = signal * repeated(rng, np.repeat(normal(rng, slow), period), length)
     if chance(rng, 0.2):
-        signal = signal * np.exp(np.float32(0.3) * wander(rng, length, 4 * period))
+        signal = signal * np.exp(0.3 * wander(rng, length, 4 * period))
     if chance(rng, 0.3):
         signal = signal + trend(rng, length)
-    return measured(rng, signal + np.float32(log_uniform(rng, 0.003, 0.5)) * normal(rng, length))
+    return measured(rng, signal + log_uniform(rng, 0.003, 0.5) * normal(rng, length))
 
 
 def regimes(rng: np.random.Generator, length: int, stay: Number) -> np.ndarray:

@@ -17,11 +17,11 @@ def trend_season(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "
     """Trend, one or two calendar seasons and noise, added up or multiplied (ForecastPFN)."""
     made = seasons(rng, length)
     if chance(rng, 0.3):  # TiRex: amplitude modulation
-        made *= 1 + np.float32(0.5) * curve(rng, length)
+        made *= 1 + 0.5 * curve(rng, length)
     signal = made + trend(rng, length)
-    noise = white(rng, length) * np.float32(log_uniform(rng, 0.02, 1.0))
+    noise = white(rng, length) * log_uniform(rng, 0.02, 1.0)
     if chance(rng, 0.4):
         # Multiplicative: swings and noise grow with the level.
-        strength = np.float32(log_uniform(rng, 0.1, 1.0))
-        return measured(rng, np.exp(strength * (standardised(signal) + np.float32(0.3) * noise)))
+        strength = log_uniform(rng, 0.1, 1.0)
+        return measured(rng, np.exp(strength * (standardised(signal) + 0.3 * noise)))
     return measured(rng, signal + noise)

@@ -62,15 +62,15 @@ def cycle(rng: np.random.Generator, size: int) -> Float32[np.ndarray, " M"]:
         knots[-1] = knots[0]
         made = through(knots, size + 1)
     elif kind < 0.65:
-        busy, steepness = np.float32(uniform(rng, 0.1, 0.7)), np.float32(log_uniform(rng, 5, 100))
-        made = np.tanh(steepness * (busy / 2 - np.abs(_phases(size) - np.float32(0.5))))
+        busy, steepness = uniform(rng, 0.1, 0.7), log_uniform(rng, 5, 100)
+        made = np.tanh(steepness * (busy / 2 - np.abs(_phases(size) - 0.5)))
     elif kind < 0.85:
         made = peaks(rng, size, count=int(rng.integers(1, 5)))
     elif kind < 0.95:
         # No shape at all: it can only be copied from one cycle to the next.
         made = normal(rng, size) if size <= 48 else np.repeat(normal(rng, 32), -(-size // 32))
     else:
-        made = _phases(size) ** np.float32(log_uniform(rng, 0.3, 3))
+        made = _phases(size) ** log_uniform(rng, 0.3, 3)
         made *= pick(rng, (-1, 1))
     return standardised(made[:size])
 
@@ -79,7 +79,7 @@ def peaks(rng: np.random.Generator, size: int, *, count: int) -> Float32[np.ndar
     """Bell-shaped peaks on a circle of ``size`` points, the highest about 1 (von Mises)."""
     centres = rng.random(count, dtype=np.float32)[:, None]
     heights = (0.2 + 0.8 * rng.random(count, dtype=np.float32))[:, None]
-    widths = np.float32(0.02) * np.float32(8) ** rng.random(count, dtype=np.float32)[:, None]
+    widths = 0.02 * 8 ** rng.random(count, dtype=np.float32)[:, None]
     sharpness = 1 / np.square(np.float32(2 * np.pi) * widths)
     turns = np.cos(np.float32(2 * np.pi) * (_phases(size) - centres)) - 1
     return (heights * np.exp(sharpness * turns)).sum(axis=0)
@@ -123,7 +123,7 @@ def seasons(rng: np.random.Generator, length: int) -> Float32[np.ndarray, " T"]:
     periods = [period for period in periods if period <= length] or [24]
     total = season(rng, length, periods[0])
     for period in periods[1:]:
-        weight = np.float32(log_uniform(rng, 0.1, 1.0))
+        weight = log_uniform(rng, 0.1, 1.0)
         ratio = period / periods[0]
         if ratio == int(ratio) and chance(rng, 0.6):
             # Days of the week differ: the longer season scales whole days.
@@ -136,7 +136,7 @@ def seasons(rng: np.random.Generator, length: int) -> Float32[np.ndarray, " T"]:
 
 def _harmonics(rng: np.random.Generator, size: int) -> Float32[np.ndarray, " M"]:
     orders = np.arange(1, 1 + min(int(rng.integers(1, 7)), max(1, size // 2)), dtype=np.float32)
-    sizes = normal(rng, len(orders)) * orders ** np.float32(-uniform(rng, 0.5, 2.0))
+    sizes = normal(rng, len(orders)) * orders ** (-uniform(rng, 0.5, 2.0))
     starts = np.float32(2 * np.pi) * rng.random(len(orders), dtype=np.float32)
     angles = np.float32(2 * np.pi) * np.multiply.outer(orders, _phases(size))
     return (sizes[:, None] * np.sin(angles + starts[:, None])).sum(axis=0)

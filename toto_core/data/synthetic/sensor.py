@@ -26,9 +26,9 @@ def measured(rng: np.random.Generator, signal: np.ndarray) -> Float32[np.ndarray
         low, high = -uniform(rng, 1, 4), uniform(rng, 0.7, 4)
         return row((np.clip(signal, low, high) - low) * (pick(rng, (1.0, 100.0)) / (high - low)))
     if kind < 0.3:
-        return positive(rng, np.exp(np.float32(log_uniform(rng, 0.1, 1.0)) * signal))
+        return positive(rng, np.exp(log_uniform(rng, 0.1, 1.0) * signal))
     if kind < 0.42:
-        grain = np.float32(log_uniform(rng, 0.05, 0.5))
+        grain = log_uniform(rng, 0.05, 0.5)
         signal = np.rint(signal / grain) * grain
     offset = pick(rng, (0.0, 3 * rng.standard_normal(), log_uniform(rng, 3, 100)))
     return row((signal + np.float32(offset)) * log_uniform(rng, 1e-3, 1e6))
@@ -40,7 +40,7 @@ def positive(rng: np.random.Generator, level: np.ndarray) -> Float32[np.ndarray,
         mean = float(level.mean())
         grain = log_uniform(rng, 0.005, 0.3) * mean if mean > 0 else 1.0
         return row(np.rint(level * (1 / grain)) * pick(rng, (grain, 1.0, 0.1, 0.01)))
-    return row(level * np.float32(log_uniform(rng, 1e-3, 1e6)))
+    return row(level * log_uniform(rng, 1e-3, 1e6))
 
 
 def counted(rng: np.random.Generator, rate: np.ndarray) -> Float32[np.ndarray, "1 T"]:

@@ -25,17 +25,17 @@ from toto_core.data.synthetic.trends import level_shifts, spikes, trend
 
 def sawtooth(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"]:
     """Ramps that fall back at once, bent or straight, two periods at times (TempoPFN)."""
-    signal = np.float32(log_uniform(rng, 0.003, 0.2)) * white(rng, length)
+    signal = log_uniform(rng, 0.003, 0.2) * white(rng, length)
     for _ in range(1 + chance(rng, 0.3)):
         turns = np.arange(length) / log_uniform(rng, 6, 600) + rng.random()
         if chance(rng, 0.3):
             turns += 0.3 * np.cumsum(normal(rng, length)) / length**0.5
         ramp = (turns - np.floor(turns)).astype(np.float32)
         if chance(rng, 0.5):
-            ramp **= np.float32(log_uniform(rng, 0.3, 3))
+            ramp **= log_uniform(rng, 0.3, 3)
         if chance(rng, 0.4):  # teeth of unequal height
             teeth = np.floor(turns - turns.min()).astype(np.intp)
-            ramp *= np.exp(np.float32(0.4) * normal(rng, int(teeth.max()) + 1))[teeth]
+            ramp *= np.exp(0.4 * normal(rng, int(teeth.max()) + 1))[teeth]
         signal += ramp if chance(rng, 0.7) else -ramp
     if chance(rng, 0.4):
         signal += trend(rng, length)
@@ -44,11 +44,11 @@ def sawtooth(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"
 
 def sine_waves(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"]:
     """One to three sines with noise, trend, or a slow change of size (TempoPFN)."""
-    signal = np.float32(log_uniform(rng, 0.01, 0.4)) * white(rng, length)
+    signal = log_uniform(rng, 0.01, 0.4) * white(rng, length)
     for _ in range(int(rng.integers(1, 4))):
         turns = np.arange(length) / log_uniform(rng, 5, 500) + rng.random()
-        wave = np.float32(log_uniform(rng, 0.2, 1)) * turning(turns)
-        signal += wave * (1 + np.float32(0.4) * curve(rng, length)) if chance(rng, 0.3) else wave
+        wave = log_uniform(rng, 0.2, 1) * turning(turns)
+        signal += wave * (1 + 0.4 * curve(rng, length)) if chance(rng, 0.3) else wave
     if chance(rng, 0.4):
         signal += trend(rng, length)
     return measured(rng, signal)
@@ -69,32 +69,26 @@ def step_patterns(rng: np.random.Generator, length: int) -> Float32[np.ndarray, 
     signal = levels[segment]
     since = steps(length) - firsts.astype(np.float32)[segment]
     if chance(rng, 0.5):
-        slopes = (
-            normal(rng, num) * (rng.random(num) < 0.4) * np.float32(log_uniform(rng, 0.003, 0.1))
-        )
+        slopes = normal(rng, num) * (rng.random(num) < 0.4) * log_uniform(rng, 0.003, 0.1)
         signal += slopes.astype(np.float32)[segment] * since
     if chance(rng, 0.4):  # a start that settles: charging, overshoot
         overshoot = normal(rng, num)[segment]
-        signal += overshoot * np.exp(since * np.float32(-1 / log_uniform(rng, 1, 30)))
+        signal += overshoot * np.exp(since * (-1 / log_uniform(rng, 1, 30)))
     if chance(rng, 0.2):
-        signal += np.floor(since * np.float32(1 / log_uniform(rng, 3, 30))) * np.float32(
-            0.5 * rng.standard_normal()
-        )
+        signal += np.floor(since * (1 / log_uniform(rng, 3, 30))) * (0.5 * rng.standard_normal())
     if chance(rng, 0.3):
-        signal += np.float32(log_uniform(rng, 0.1, 1)) * seasons(rng, length)
-    return measured(rng, signal + np.float32(log_uniform(rng, 0.001, 0.3)) * white(rng, length))
+        signal += log_uniform(rng, 0.1, 1) * seasons(rng, length)
+    return measured(rng, signal + log_uniform(rng, 0.001, 0.3) * white(rng, length))
 
 
 def spike_train(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"]:
     """Spikes of one shape on a quiet or wandering base, regular or in bursts (TempoPFN)."""
-    base = np.float32(log_uniform(rng, 0.01, 0.3)) * white(rng, length)
+    base = log_uniform(rng, 0.01, 0.3) * white(rng, length)
     if chance(rng, 0.4):
-        base += np.float32(uniform(rng, 0.1, 1)) * standardised(np.cumsum(normal(rng, length)))
+        base += uniform(rng, 0.1, 1) * standardised(np.cumsum(normal(rng, length)))
     width = int(log_uniform(rng, 1, 40))
     times = _spike_times(rng, length, gap=max(width + 1, log_uniform(rng, 8, 300)))
-    heights = np.float32(uniform(rng, 2, 8)) * np.exp(
-        np.float32(log_uniform(rng, 0.01, 0.6)) * normal(rng, len(times))
-    )
+    heights = uniform(rng, 2, 8) * np.exp(log_uniform(rng, 0.01, 0.6) * normal(rng, len(times)))
     rise = 1 - np.abs(np.linspace(-1, 1, width + 2, dtype=np.float32)[1:-1])
     if chance(rng, 0.3):  # chopped
         rise = np.minimum(rise, np.float32(uniform(rng, 0.2, 0.8)))
@@ -107,13 +101,13 @@ def spike_train(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1
 
 def periodic_anomalies(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"]:
     """A seasonal base, broken at nearly regular times by spikes, dips or silence (TempoPFN)."""
-    base = np.float32(log_uniform(rng, 0.02, 0.3)) * white(rng, length)
+    base = log_uniform(rng, 0.02, 0.3) * white(rng, length)
     if chance(rng, 0.7):
         base += season(rng, length, log_uniform(rng, 5, 100))
     times = _spike_times(rng, length, gap=log_uniform(rng, 40, 300))
     width = int(log_uniform(rng, 1, 12))
     places = np.minimum(times[:, None] + np.arange(width), length - 1)
-    sizes = np.float32(uniform(rng, 2, 8)) * (1 + np.float32(0.2) * normal(rng, len(times)))
+    sizes = uniform(rng, 2, 8) * (1 + 0.2 * normal(rng, len(times)))
     if chance(rng, 0.3):
         sizes *= np.linspace(0.3, 1.5, len(times), dtype=np.float32)
     if chance(rng, 0.3):
@@ -125,16 +119,16 @@ def periodic_anomalies(rng: np.random.Generator, length: int) -> Float32[np.ndar
 
 def shifts_spikes(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"]:
     """A quiet base with level shifts, decaying spikes, saw-teeth or changes of its noise."""
-    base = white(rng, length) * np.float32(log_uniform(rng, 0.02, 0.5))
+    base = white(rng, length) * log_uniform(rng, 0.02, 0.5)
     if chance(rng, 0.5):
-        base += np.float32(log_uniform(rng, 0.1, 1.0)) * seasons(rng, length)
+        base += log_uniform(rng, 0.1, 1.0) * seasons(rng, length)
     if chance(rng, 0.6):
         base += level_shifts(rng, length)
     if chance(rng, 0.6):
         base += spikes(rng, length)
     if chance(rng, 0.2):
         period = int(log_uniform(rng, 8, max(9, length / 4)))
-        ramp = np.arange(period, dtype=np.float32) / np.float32(period)
+        ramp = np.arange(period, dtype=np.float32) / period
         base += pick(rng, (-2, 2)) * repeated(rng, ramp, length)
     return measured(rng, base)
 

@@ -32,12 +32,12 @@ def load(rng: np.random.Generator, length: int) -> Float32[np.ndarray, " T"]:
         day = cycle(rng, _DAY_POINTS)
     else:
         day = standardised(peaks(rng, _DAY_POINTS, count=int(rng.integers(1, 4))))
-    week = np.tile(np.float32(log_uniform(rng, 0.03, 1)) * day, 7)
+    week = np.tile(log_uniform(rng, 0.03, 1) * day, 7)
     if chance(rng, 0.6):
-        week[5 * _DAY_POINTS :] -= np.float32(rng.random())
+        week[5 * _DAY_POINTS :] -= rng.random()
     steps_a_week = 7 * RATES[pick(rng, _RATES)].day
     logs = sampled(week, np.arange(length) / steps_a_week + rng.random())
-    logs += np.float32(log_uniform(rng, 0.02, 0.4)) * wander(rng, length, log_uniform(rng, 2, 200))
+    logs += log_uniform(rng, 0.02, 0.4) * wander(rng, length, log_uniform(rng, 2, 200))
     work = np.exp(logs)
     if chance(rng, 0.4):
         work += bursts(rng, length)
@@ -50,7 +50,7 @@ def bursts(rng: np.random.Generator, length: int) -> Float32[np.ndarray, " T"]:
     """Bursts at random times, of Pareto heights, that end at once or fade."""
     impulses = np.zeros(length, np.float32)
     times = np.flatnonzero(rare(rng, length, log_uniform(rng, 0.001, 0.05)))
-    tail = np.float32(1 / uniform(rng, 1.2, 3.5))
+    tail = 1 / uniform(rng, 1.2, 3.5)
     impulses[times] = np.float32(log_uniform(rng, 0.2, 3)) * np.minimum(
         rng.random(len(times), dtype=np.float32) ** -tail, 100
     )
@@ -63,7 +63,7 @@ def deployments(rng: np.random.Generator, length: int) -> Float32[np.ndarray, " 
     """Factors that change at a few times and then stay: releases, scaling, moved traffic."""
     changes = np.zeros(length, np.float32)
     times = np.flatnonzero(rare(rng, length, log_uniform(rng, 1, 8) / length))
-    changes[times] = np.float32(0.5) * normal(rng, len(times))
+    changes[times] = 0.5 * normal(rng, len(times))
     return np.exp(np.cumsum(changes))
 
 
@@ -75,17 +75,15 @@ def request_rate(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "
         down = leaky_sum(rare(rng, length, 3 / length).astype(np.float32), 0.9) > 0.2
         work = np.where(down, np.float32(0.02) * work, work)
     if chance(rng, 0.6):
-        return counted(rng, work * np.float32(log_uniform(rng, 0.3, 1e4)))
-    return positive(
-        rng, work * np.exp(np.float32(log_uniform(rng, 0.01, 0.3)) * normal(rng, length))
-    )
+        return counted(rng, work * log_uniform(rng, 0.3, 1e4))
+    return positive(rng, work * np.exp(log_uniform(rng, 0.01, 0.3) * normal(rng, length)))
 
 
 def utilisation(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"]:
     """A busy share of a processor or a link: grows with the load, saturates at 100, is rounded."""
-    work = load(rng, length) * np.float32(log_uniform(rng, 0.03, 0.9))
+    work = load(rng, length) * log_uniform(rng, 0.03, 0.9)
     busy = -np.expm1(-work) if chance(rng, 0.5) else np.minimum(work, 1)
-    busy += np.float32(log_uniform(rng, 0.001, 0.1)) * np.abs(white(rng, length))
+    busy += log_uniform(rng, 0.001, 0.1) * np.abs(white(rng, length))
     share = np.clip(busy + np.float32(uniform(rng, 0, 0.2)), 0, 1)
     scale = pick(rng, (1.0, 100.0, 100.0))
     grain = pick(rng, (0.0, 0.001, 0.01)) * scale
@@ -98,15 +96,15 @@ def collected_memory(rng: np.random.Generator, length: int) -> Float32[np.ndarra
     filled = np.cumsum(work.astype(np.float32))
     filled *= np.float32(length / log_uniform(rng, 5, 400) / filled[-1])
     drop = np.floor(filled).astype(np.intp)
-    survivors = np.abs(np.float32(0.1) * normal(rng, int(drop[-1]) + 1))
+    survivors = np.abs(0.1 * normal(rng, int(drop[-1]) + 1))
     if chance(rng, 0.4):  # what is never given back
         survivors += np.cumsum(np.abs(normal(rng, len(survivors)))) * np.float32(
             log_uniform(rng, 0.1, 3) / len(survivors)
         )
-    used = np.float32(log_uniform(rng, 0.1, 5)) + survivors[drop] + filled - drop
+    used = log_uniform(rng, 0.1, 5) + survivors[drop] + filled - drop
     if chance(rng, 0.2):
         used = np.where(rare(rng, length, 3 / length), np.float32(0.1), used)
-    noise = np.float32(log_uniform(rng, 0.001, 0.05)) * normal(rng, length)
+    noise = log_uniform(rng, 0.001, 0.05) * normal(rng, length)
     return positive(rng, np.maximum(used + noise, 0).astype(np.float32))
 
 
@@ -119,9 +117,9 @@ def disk_space(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 
         times = np.arange(int(rng.random() * gap), length, gap)
     else:
         times = np.flatnonzero(rare(rng, length, 1 / log_uniform(rng, 30, 1000)))
-    kept[times] = rng.random(len(times), dtype=np.float32) ** np.float32(log_uniform(rng, 0.2, 3))
+    kept[times] = rng.random(len(times), dtype=np.float32) ** log_uniform(rng, 0.2, 3)
     used = leaky_sum(written, kept)
-    used = used * np.float32(1 / used.max()) + np.float32(uniform(rng, 0, 2))
+    used = used * np.float32(1 / used.max()) + uniform(rng, 0, 2)
     if chance(rng, 0.4):
         return row(np.rint(used * np.float32(1000 / used.max())) / 10)  # percent
     return positive(rng, used)
@@ -129,7 +127,7 @@ def disk_space(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 
 
 def counter(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"]:
     """A total that only grows and starts again from zero when its process restarts."""
-    new = rng.poisson(load(rng, length) * np.float32(log_uniform(rng, 0.1, 100)))
+    new = rng.poisson(load(rng, length) * log_uniform(rng, 0.1, 100))
     total = np.cumsum(new)
     restarts = np.flatnonzero(rare(rng, length, log_uniform(rng, 0.3, 20) / length))
     lost = np.zeros(length, total.dtype)
@@ -139,9 +137,9 @@ def counter(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"]
 
 def latency(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"]:
     """Response times: higher under load (queueing: 1 / (1 - use)), heavy right tail, time-outs."""
-    use = -np.expm1(-load(rng, length) * np.float32(log_uniform(rng, 0.2, 2)))
-    tail = np.exp(np.float32(log_uniform(rng, 0.03, 0.8)) * white(rng, length))
-    taken = tail / (np.float32(1.02) - use)
+    use = -np.expm1(-load(rng, length) * log_uniform(rng, 0.2, 2))
+    tail = np.exp(log_uniform(rng, 0.03, 0.8) * white(rng, length))
+    taken = tail / (1.02 - use)
     if chance(rng, 0.5):
         slow = rare(rng, length, log_uniform(rng, 0.001, 0.05))
         taken[slow] *= 1 + 20 * rng.standard_exponential(int(slow.sum()), dtype=np.float32)
@@ -152,20 +150,20 @@ def latency(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"]
 
 def error_count(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"]:
     """Errors: few in proportion to the load, many while an incident lasts."""
-    rate = load(rng, length) * np.float32(log_uniform(rng, 0.01, 3))
+    rate = load(rng, length) * log_uniform(rng, 0.01, 3)
     incidents = rare(rng, length, log_uniform(rng, 0.5, 10) / length).astype(np.float32)
-    incidents *= np.float32(log_uniform(rng, 5, 300))
+    incidents *= log_uniform(rng, 5, 300)
     rate += leaky_sum(incidents, np.exp(-1 / log_uniform(rng, 1, 60)))
     if not chance(rng, 0.3):
         return counted(rng, rate)
-    served = np.float32(log_uniform(rng, 10, 1000))
+    served = log_uniform(rng, 10, 1000)
     return row(np.minimum(counted(rng, rate)[0] / served, 1))
 
 
 def scheduled_jobs(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"]:
     """Jobs of a schedule over a quiet base: spikes and blocks each few minutes, hour or day."""
     rate = RATES[pick(rng, _RATES)]
-    used = np.float32(log_uniform(rng, 0.01, 0.3)) * np.abs(white(rng, length))
+    used = log_uniform(rng, 0.01, 0.3) * np.abs(white(rng, length))
     for _ in range(int(rng.integers(1, 4))):
         period = pick(rng, (rate.hour or rate.day, rate.day, log_uniform(rng, 5, 400)))
         start = period * rng.random() + np.arange(-1, length / period + 1) * period
@@ -183,26 +181,22 @@ def batch_jobs(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 
     """Work that is on or off: a level while a job runs, almost nothing between."""
     running = on_off(rng, length, log_uniform(rng, 4, 300))
     job = np.cumsum(np.diff(running, prepend=False))
-    level = np.exp(np.float32(log_uniform(rng, 0.02, 0.8)) * normal(rng, int(job[-1]) + 1))[job]
-    inner = 1 + np.float32(log_uniform(rng, 0.005, 0.3)) * white(rng, length)
+    level = np.exp(log_uniform(rng, 0.02, 0.8) * normal(rng, int(job[-1]) + 1))[job]
+    inner = 1 + log_uniform(rng, 0.005, 0.3) * white(rng, length)
     used = np.where(running, level * np.abs(inner), np.float32(log_uniform(rng, 1e-4, 0.1)))
     if chance(rng, 0.4):
-        used = leaky_sum(np.float32(0.3) * used, 0.7)
+        used = leaky_sum(0.3 * used, 0.7)
     return positive(rng, used.astype(np.float32))
 
 
 def bursty_gauge(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"]:
     """A virtual machine: a level that seldom changes, heavy-tailed bursts and busy spells."""
-    used = np.float32(log_uniform(rng, 0.01, 1)) * deployments(rng, length)
-    used *= np.exp(np.float32(log_uniform(rng, 0.003, 0.3)) * white(rng, length))
+    used = log_uniform(rng, 0.01, 1) * deployments(rng, length)
+    used *= np.exp(log_uniform(rng, 0.003, 0.3) * white(rng, length))
     used += bursts(rng, length)
     if chance(rng, 0.5):
         busy = on_off(rng, length, log_uniform(rng, 5, 200)) & on_off(rng, length, 100)
-        used += (
-            busy
-            * np.exp(np.float32(0.5) * white(rng, length))
-            * np.float32(log_uniform(rng, 0.1, 5))
-        )
+        used += busy * np.exp(0.5 * white(rng, length)) * log_uniform(rng, 0.1, 5)
     if chance(rng, 0.4):
         used = np.minimum(used, np.float32(np.quantile(used, 0.995)))
     return positive(rng, used)

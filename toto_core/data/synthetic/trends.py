@@ -12,11 +12,11 @@ from toto_core.data.synthetic.noise import curve, leaky_sum
 
 def trend(rng: np.random.Generator, length: int) -> Float32[np.ndarray, " T"]:
     """No trend, a line, a bent line, or growth that saturates."""
-    kind, size = rng.random(), np.float32(log_uniform(rng, 0.1, 5.0))
+    kind, size = rng.random(), log_uniform(rng, 0.1, 5.0)
     if kind < 0.3:
         return np.zeros(length, np.float32)
     if kind < 0.85:
-        bent = curve(rng, length) if kind > 0.55 else steps(length) * np.float32(1 / length)
+        bent = curve(rng, length) if kind > 0.55 else steps(length) * (1 / length)
         return bent * (size if chance(rng, 0.5) else -size)
     middle, width = length * rng.random(), length * log_uniform(rng, 0.03, 0.3)
     return pick(rng, (-size, size)) * logistic((steps(length) - np.float32(middle)) / width)
@@ -24,7 +24,7 @@ def trend(rng: np.random.Generator, length: int) -> Float32[np.ndarray, " T"]:
 
 def logistic(argument: np.ndarray) -> Float32[np.ndarray, " T"]:
     """1 / (1 + exp(-x)), without overflow."""
-    return np.float32(0.5) * (1 + np.tanh(np.asarray(argument, np.float32) * np.float32(0.5)))
+    return 0.5 * (1 + np.tanh(np.asarray(argument, np.float32) * 0.5))
 
 
 def level_shifts(rng: np.random.Generator, length: int) -> Float32[np.ndarray, " T"]:
@@ -45,7 +45,7 @@ def spikes(rng: np.random.Generator, length: int) -> Float32[np.ndarray, " T"]:
         times = np.arange(int(rng.random() * period), length, period)
     else:
         times = np.flatnonzero(rare(rng, length, log_uniform(rng, 1e-3, 0.03)))
-    heights = np.exp(1 + np.float32(0.7) * normal(rng, len(times)))
+    heights = np.exp(1 + 0.7 * normal(rng, len(times)))
     impulses[times] = heights if chance(rng, 0.7) else -heights
     if chance(rng, 0.5):
         return impulses

@@ -52,7 +52,7 @@ def weather_station(rng: np.random.Generator, length: int) -> Float32[np.ndarray
     """Instruments at one place: the same fronts and days, each with a part of its own."""
     rate = RATES[pick(rng, _WEATHER)]
     sky = _sky(rng, length, rate)
-    own = np.float32(log_uniform(rng, 0.1, 1))
+    own = log_uniform(rng, 0.1, 1)
     rows = []
     for _ in range(int(rng.integers(2, 8))):
         signal = pick(rng, (1, -1)) * sky + own * wander(rng, length, log_uniform(rng, 2, 100))
@@ -63,18 +63,18 @@ def weather_station(rng: np.random.Generator, length: int) -> Float32[np.ndarray
 
 
 def _sunshine(rng: np.random.Generator, length: int, rate: Rate) -> Float32[np.ndarray, " T"]:
-    day, tilt = int(rate.day) or 1, np.float32(0.4)
+    day, tilt = int(rate.day) or 1, 0.4
     days = np.arange(length) / day + rng.random()
     sun = tilt * turning(days / 365.25 + rng.random())
     latitude = uniform(rng, 0.0, 1.0)
-    noon = turning(days) if rate.day else np.float32(0.8)
+    noon = turning(days) if rate.day else 0.8
     height = np.float32(np.sin(latitude)) * sun + np.float32(np.cos(latitude)) * noon
     clear = np.maximum(height, 0) ** np.float32(uniform(rng, 0.8, 1.6))
     clouds = wander(rng, length // day + 2, log_uniform(rng, 0.5, 4))
-    clouds *= np.float32(log_uniform(rng, 0.1, 2.5))
-    clouds = np.repeat(clouds - np.float32(uniform(rng, -1, 2)), day)[:length]
+    clouds *= log_uniform(rng, 0.1, 2.5)
+    clouds = np.repeat(clouds - uniform(rng, -1, 2), day)[:length]
     if rate.day:
-        clouds += np.float32(log_uniform(rng, 0.05, 1.5)) * wander(rng, length, day / 12)
+        clouds += log_uniform(rng, 0.05, 1.5) * wander(rng, length, day / 12)
     power = clear * logistic(-clouds)
     if chance(rng, 0.3):  # the inverter's limit
         power = np.minimum(power, np.float32(uniform(rng, 0.5, 0.9) * power.max()))
@@ -90,14 +90,14 @@ def _sky(rng: np.random.Generator, length: int, rate: Rate) -> Float32[np.ndarra
         fronts = power_law(rng, length, 1.9)
     else:
         fronts = wander(rng, length, day * uniform(rng, 1.5, 6))
-    signal = np.float32(log_uniform(rng, 0.3, 4)) * year + fronts
+    signal = log_uniform(rng, 0.3, 4) * year + fronts
     if not rate.day:
         return signal
     phases = np.float32(2 * np.pi / _DAY_POINTS) * np.arange(_DAY_POINTS, dtype=np.float32)
     # A quick rise, a slow fall.
-    bell = standardised(np.sin(phases + np.float32(uniform(rng, 0.0, 0.6)) * np.sin(phases)))
-    swing = np.exp(np.float32(0.3) * wander(rng, length, 2 * day)) * (1 + np.float32(0.4) * year)
-    size = np.float32(log_uniform(rng, 0.1, 2.0))
+    bell = standardised(np.sin(phases + uniform(rng, 0.0, 0.6) * np.sin(phases)))
+    swing = np.exp(0.3 * wander(rng, length, 2 * day)) * (1 + 0.4 * year)
+    size = log_uniform(rng, 0.1, 2.0)
     return signal + size * swing * sampled(bell, places / day + rng.random())
 
 
@@ -107,18 +107,18 @@ def _read(
     """What an instrument makes of a signal; ``day``: steps."""
     length = len(signal)
     if instrument == "thermometer":
-        return measured(rng, signal + np.float32(log_uniform(rng, 0.01, 0.2)) * normal(rng, length))
+        return measured(rng, signal + log_uniform(rng, 0.01, 0.2) * normal(rng, length))
     if instrument == "hygrometer":  # percent, often at its end
-        wet = logistic(np.float32(1.5) * signal - np.float32(uniform(rng, -2, 0)))
+        wet = logistic(1.5 * signal - uniform(rng, -2, 0))
         return row(np.rint(1000 * np.minimum(wet * np.float32(1.05), 1)) / 10)
-    skew = np.float32(uniform(rng, 0.3, 0.7))
-    skewed = np.exp(skew * (signal + np.float32(0.4) * white(rng, length)))
+    skew = uniform(rng, 0.3, 0.7)
+    skewed = np.exp(skew * (signal + 0.4 * white(rng, length)))
     if instrument == "wind":
         return positive(rng, skewed)
     dry = np.float32(np.quantile(skewed, uniform(rng, 0.4, 0.95)))
     amount = np.maximum(skewed - dry, 0) * rng.standard_exponential(length, dtype=np.float32)
     if instrument == "rain":
-        return row(np.rint(amount * np.float32(log_uniform(rng, 5, 100))) / 10)
+        return row(np.rint(amount * log_uniform(rng, 5, 100)) / 10)
     # Rain that runs off within days, over what the ground gives back slowly.
     stored = leaky_sum(amount, np.exp(-1 / (day * log_uniform(rng, 1, 8))))
-    return positive(rng, stored + np.float32(log_uniform(rng, 0.05, 1)) * skewed.mean())
+    return positive(rng, stored + log_uniform(rng, 0.05, 1) * skewed.mean())
