@@ -120,6 +120,7 @@ def test_series_rules_judge_the_increments():
     assert checked.quarantined_series["reason"].to_list() == ["all 5 values = 2.0"]
     levels = ["10.0", "12.0", "14.0", "16.0", "18.0", "20.0"]
     assert checked.quarantined_rows["value"].to_list() == levels
+    assert checked.counts.repairs.total() == 0
 
 
 def test_increments_are_valid_for_another_seed_of_resets():

@@ -188,7 +188,7 @@ def test_too_many_faults_end_the_stage_and_keep_the_valid_series_of_before(tmp_p
     )
     assert refused.value.exit_code == 3
     assert quarantine(tmp_path).height == 50
-    assert ">out_of_bounds</h3>" in (tmp_path / paths.VALIDATION_REPORT).read_text()
+    assert '<h3 class="rule">out_of_bounds</h3>' in (tmp_path / paths.VALIDATION_REPORT).read_text()
     assert [path.name for path in valid.iterdir()] == ["before"]
 
 

@@ -99,6 +99,12 @@ def test_panel_shows_the_series_and_marks_what_was_set_aside():
     assert not re.search(r"\d{6}M|1000M", html)
 
 
+def test_bad_value_near_the_others_is_drawn_where_it_is():
+    html = page(dirty(examples=[example(bad=((3, 42.0),))]))
+    (down,) = re.findall(r'class="dot bad" cx="[\d.]+%" cy="([\d.-]+)"', html)
+    assert 0 < float(down) < 30
+
+
 def test_panel_of_a_series_rejected_whole_is_drawn_in_red():
     html = page(dirty(examples=[example("constant", bad=())]))
     assert 'class="line bad" d=' in html

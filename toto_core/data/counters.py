@@ -37,8 +37,8 @@ def to_increments(sieve: Sieve, counters: Sequence[str]) -> None:
     mended = rows["mended"].zip_with(~mine, increments.cast(pl.Float32))
     sieve.rows = rows.with_columns(mended=mended)
     is_later = mine & ~is_first
-    sieve.repairs["counter_increments"] += int(is_later.sum())
-    sieve.repairs["counter_reset"] += int((is_later & is_reset).sum())
+    sieve.note_repair("counter_increments", is_later.to_numpy())
+    sieve.note_repair("counter_reset", (is_later & is_reset).to_numpy())
     sieve.drop(
         mine & is_first,
         "counter_start",

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import polars as pl
-from jaxtyping import UInt64
+from jaxtyping import Bool, Int64, UInt64
 
 from toto_core.data import rules
 from toto_core.data.conservation import NO_TIME, checksum
@@ -17,13 +17,12 @@ class Sieve:
         rows: ``series`` (index into ``series``), ``time`` and ``value`` as ingest left them, and
             what the steps add; ``mended`` holds the value after repairs.
         series: a row for each series of the shard.
-        repairs: values that were repaired, by name of the repair.
     """
 
     def __init__(self, rows: pl.DataFrame, series: pl.DataFrame) -> None:
         self.rows = rows
         self.series = series
-        self.repairs: Counter[str] = Counter()
+        self._repairs: dict[str, Int64[np.ndarray, " S"]] = {}
         self._rows: list[pl.DataFrame] = []
         self._series: list[pl.DataFrame] = []
 
@@ -32,6 +31,17 @@ class Sieve:
         """Whether each series of the shard was quarantined whole."""
         gone = [index for frame in self._series for index in frame["series"]]
         return pl.int_range(self.series.height, eager=True).is_in(gone)
+
+    @property
+    def repairs(self) -> Counter[str]:
+        """Values that were repaired, by name of the repair, in the series that are left."""
+        is_left = ~self.is_gone.to_numpy()
+        return Counter({name: int(found[is_left].sum()) for name, found in self._repairs.items()})
+
+    def note_repair(self, name: str, is_repaired: Bool[np.ndarray, " R"]) -> None:
+        """Count the repaired rows of each series."""
+        series = self.rows["series"].to_numpy()[is_repaired]
+        self._repairs[name] = np.bincount(series, minlength=self.series.height)
 
     def drop(
         self,

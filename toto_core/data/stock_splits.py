@@ -56,7 +56,7 @@ def undo(sieve: Sieve, ohlc: OhlcColumns, action: Literal["adjust", "quarantine"
     factor = np.where(is_price, 1 / factor, np.where(is_volume, factor, 1.0))
     mended = sieve.rows["mended"].cast(pl.Float64) * pl.Series(factor)
     sieve.rows = sieve.rows.with_columns(mended=mended.cast(pl.Float32))
-    sieve.repairs["split_adjust"] += int(np.count_nonzero(factor != 1))
+    sieve.note_repair("split_adjust", factor != 1)
 
 
 def find(bars: Bars) -> list[tuple[int, float]]:

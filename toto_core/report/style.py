@@ -89,8 +89,10 @@ figcaption{font-size:.95rem;margin-bottom:.5rem}
 .line.ideal{stroke:var(--soft);stroke-width:1.2;stroke-dasharray:4 4}
 .line.bad{stroke:var(--fail);stroke-width:1.4}
 .fault{stroke:var(--fail);stroke-width:1;opacity:.3}
-.dot.bad{fill:var(--fail)}
+.dot.bad{fill:var(--fail);stroke:none}
 .why{color:var(--soft);font-size:.85rem;line-height:1.35;margin:.2rem 0 0;overflow-wrap:anywhere}
+.rule{font:600 .95rem var(--mono);margin:0 0 .2rem}
+.names tbody th{white-space:nowrap}
 .line.swatch{stroke-width:9;opacity:.3}
 .band.model{fill:var(--model);fill-opacity:.13}
 .dot{fill:var(--model);stroke:var(--paper);stroke-width:1.5}

@@ -108,9 +108,8 @@ def _rules_section(counts: Json) -> str:
         (name, rules.MEANING[name], count_text(c["rows"]), count_text(c["series"]))
         for name, c in hit
     ]
-    return section(
-        "What was set aside", lead, table(("rule", "what it means", "rows", "series"), rows)
-    )
+    listed = table(("rule", "what it means", "rows", "series"), rows)
+    return section("What was set aside", lead, f'<div class="names">{listed}</div>')
 
 
 def _examples_section(examples: Sequence[Example]) -> str:
@@ -121,14 +120,8 @@ def _examples_section(examples: Sequence[Example]) -> str:
         "of these rows. Values beyond the panel lie at its edge."
     )
     key = legend([("truth", "the series"), ("bad", "set aside")])
-    parts = []
-    for rule in dict.fromkeys(example.rule for example in examples):
-        panels = "".join(_panel(example) for example in examples if example.rule == rule)
-        meaning = escape(rules.MEANING[rule])
-        parts.append(
-            f'<h3>{escape(rule)}</h3><p class="note">{meaning}</p><div class="fans">{panels}</div>'
-        )
-    return section("How it looks", lead, key + "".join(parts), wide=True)
+    panels = "".join(_panel(example) for example in examples)
+    return section("How it looks", lead, f'{key}<div class="fans">{panels}</div>', wide=True)
 
 
 def _panel(example: Example) -> str:
@@ -137,7 +130,7 @@ def _panel(example: Example) -> str:
     good = example.values
     if not is_whole:
         good = good[~np.isin(example.times, example.bad_times)]
-    low, high = padded(good if len(good) else example.values, share=0.12)
+    low, high = _heights(good if len(good) else example.values, example.bad_values)
     every = np.concatenate([example.times, example.bad_times]).astype(np.float64)
     x = float(every.min()), float(every.max())
     chart = Chart(x=x, y=(low, high), height=HEIGHT)
@@ -154,11 +147,20 @@ def _panel(example: Example) -> str:
     label = f"{name} from {start:%Y-%m-%d %H:%M}: {example.rows} rows set aside by {example.rule}"
     plural = "" if example.rows == 1 else "s"
     return (
-        f'<figure><figcaption><span class="name">{escape(name)}</span>'
+        f'<figure><h3 class="rule">{escape(example.rule)}</h3>'
+        f'<figcaption><span class="name">{escape(name)}</span>'
         f"<b>{count_text(example.rows)} row{plural}</b></figcaption>"
         f'<div class="chart">{chart.svg(label)}</div>'
         f'<p class="why">{escape(example.reason)}</p></figure>'
     )
+
+
+def _heights(good: np.ndarray, bad: np.ndarray) -> tuple[float, float]:
+    """The range of the good values, and of those bad ones that do not flatten it."""
+    low, high = padded(good, share=0.12)
+    span = high - low
+    near = bad[(bad > low - span) & (bad < high + span)]
+    return padded(np.concatenate([good, near]), share=0.12)
 
 
 def _items_section(worst: pl.DataFrame) -> str:
@@ -189,7 +191,8 @@ def _repairs_section(counts: Json) -> str:
     if not hit:
         return section("What was repaired", lead, '<p class="note">Nothing.</p>')
     rows = [(name, rules.MEANING[name], count_text(number)) for name, number in sorted(hit)]
-    return section("What was repaired", lead, table(("repair", "what it does", "points"), rows))
+    listed = table(("repair", "what it does", "points"), rows)
+    return section("What was repaired", lead, f'<div class="names">{listed}</div>')
 
 
 def _off_section(settings: Json) -> str:
