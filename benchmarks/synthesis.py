@@ -13,6 +13,7 @@ from pathlib import Path
 
 from toto_core.config import load_params
 from toto_core.data.synthetic import FAMILIES, generate, synthetic_series
+from toto_core.data.synthetic.generation import CHUNK_POINTS
 
 _WARM_UP = 10  # series, not timed
 
@@ -51,11 +52,11 @@ def speed(weights: dict[str, float], length: int, count: int) -> tuple[float, fl
 
 def shared_speed(weights: dict[str, float], length: int, processes: int) -> float:
     """Points a second of wall time, counted from the first series on."""
-    chunk = (1 << 20) // length  # what comes at once
+    chunk = CHUNK_POINTS // length  # what comes at once
     series = generate(
-        0, 40 * processes * chunk, length=length, weights=weights, processes=processes
+        0, 160 * processes * chunk, length=length, weights=weights, processes=processes
     )
-    next(islice(series, 4 * processes * chunk, None))
+    next(islice(series, 8 * processes * chunk, None))
     start_s, points = time.perf_counter(), 0
     for _, values in series:
         points += values.size

@@ -56,15 +56,15 @@ def test_series_is_a_function_of_seed_and_index():
 
 
 def test_any_number_of_processes_gives_the_same_series_in_the_same_order():
-    alone = list(generate(3, 14, length=400_000, weights=ALL))
-    shared = generate(3, 14, length=400_000, weights=ALL, processes=2)
+    alone = list(generate(3, 28, length=60_000, weights=ALL))
+    shared = generate(3, 28, length=60_000, weights=ALL, processes=2)
     for (name, values), (its_name, its_values) in zip(alone, shared, strict=True):
         assert name == its_name
         np.testing.assert_array_equal(values, its_values)
 
 
 def test_processes_end_with_a_reader_that_stops_early():
-    series = generate(0, 200, length=200_000, weights=only("intermittent"), processes=2)
+    series = generate(0, 200, length=60_000, weights=only("intermittent"), processes=2)
     assert next(series)[0] == "intermittent"
     series.close()
 

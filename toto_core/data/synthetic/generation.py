@@ -18,7 +18,7 @@ from jaxtyping import Float32
 from toto_core.data.synthetic.registry import FAMILIES, SHORTEST
 
 _STREAM: Final = 4  # apart from the streams of data.windows and of training
-_CHUNK_POINTS: Final = 1 << 20  # of a task: long beside its start, small beside memory
+CHUNK_POINTS: Final = 1 << 18  # of a task, rows counted once: long beside its start
 
 Made = tuple[str, Float32[np.ndarray, "V T"]]
 
@@ -52,7 +52,7 @@ def generate(
     Args:
         processes: how many make them, at least 1; the series do not depend on it.
     """
-    size = max(1, _CHUNK_POINTS // length)
+    size = max(1, CHUNK_POINTS // length)
     firsts = range(0, count, size)
     if min(processes, len(firsts)) < 2:
         for index in range(count):
