@@ -122,6 +122,21 @@ def test_what_many_series_look_like_has_none(name):
     assert len(found) <= 5
 
 
+def test_a_rhythm_with_noise_has_none_at_its_own_rate():
+    """What is left of it is as much another series' as this one's."""
+    t = np.arange(4000.0)
+    noise = np.random.default_rng(0).standard_normal(4000)
+    found = of(5 * (t % 48 < 24) + (t % 7 == 0) + 0.05 * noise)
+    assert (found.channel == 0).sum() == 0
+
+
+def test_smooth_windows_do_not_spoil_the_others():
+    """They repeat, and a rate at which much repeats would be left out as a whole."""
+    noise = np.random.default_rng(0).standard_normal(4019)
+    found = of(np.convolve(noise, np.hanning(20), "valid"))
+    assert 20 < (found.channel == 0).sum() < 100
+
+
 def test_what_an_item_shows_twice_is_left_out():
     once = walk(length=1000)
     assert len(of(once)) > 100

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from test_fingerprints import SHAPES, walk
 
-from toto_core.data.fingerprints import record
+from toto_core.data.fingerprints import CHANNELS, Fingerprints, record
 from toto_core.data.overlap import (
     contamination,
     find_overlaps,
@@ -112,6 +112,55 @@ def test_counts_are_no_copy_of_each_other():
     found = named(**{f"{n}": rng.poisson([0.3, 1, 3, 20][n % 4], 3000) for n in range(60)})
     assert len(found) > 1000
     assert near_duplicates(found) == []
+
+
+def by_hand(channel=0, **places):
+    """Fingerprints of items by name: a hash for each position."""
+    rows = [
+        (value, position, item)
+        for item, of_item in enumerate(places.values())
+        for value, position in sorted(of_item.items())
+    ]
+    values, positions, items = (np.array(column) for column in zip(*rows, strict=True))
+    return Fingerprints(
+        values.astype(np.uint32),
+        np.full(len(values), channel, np.uint8),
+        positions.astype(np.int64),
+        items.astype(np.int32),
+        tuple(places),
+    )
+
+
+@pytest.mark.parametrize(("number", "is_found"), [(4, False), (5, True)])
+def test_five_in_line_are_asked_for(number, is_found):
+    shared = {n: 100 * n for n in range(number)}
+    pairs = near_duplicates(by_hand(a=shared, b={n: place + 7 for n, place in shared.items()}))
+    assert bool(pairs) == is_found
+    crossed = {n: 7 + n * place for n, place in shared.items()}
+    assert near_duplicates(by_hand(a=shared, b=crossed)) == []
+
+
+@pytest.mark.parametrize(("other", "common", "is_found"), [(5, 10, True), (11, 10, False)])
+def test_what_agrees_must_be_much_of_what_is_shown(other, common, is_found):
+    """Evidence is the number that agrees, times its share of what either shows."""
+    shared = {n: 100 * n for n in range(common)}
+    one = shared | {1000 + n: 50 + 10 * n for n in range(other)}
+    two = shared | {2000 + n: 55 + 10 * n for n in range(other)}
+    assert bool(near_duplicates(by_hand(a=one, b=two))) == is_found
+
+
+def test_a_small_share_is_never_enough():
+    shared = {n: 100 * n for n in range(100)}
+    one = shared | {1000 + n: n for n in range(400)}
+    two = shared | {2000 + n: n for n in range(400)}
+    assert near_duplicates(by_hand(a=one, b=two)) == []
+
+
+@pytest.mark.parametrize(("apart", "is_found"), [(1, False), (11 * 24, True)])
+def test_neighbouring_phases_are_one_window(apart, is_found):
+    shared = {n: 5000 + apart * n for n in range(6)}
+    channel = CHANNELS.index((24, True))
+    assert bool(near_duplicates(by_hand(channel, a=shared, b=shared))) == is_found
 
 
 def test_every_copy_of_many_is_tied_to_the_others():

@@ -161,9 +161,10 @@ class Recorder:
                     self._take()
 
     def fingerprints(self) -> Fingerprints:
-        """Return what was recorded, without what an item shows more than once."""
+        """Return what was recorded and forget it; what an item shows more than once is left out."""
         self._take()
-        found = _distinctive(_joined(self._parts), tuple(self._items), self._thinned)
+        parts, self._parts, self._stored = self._parts, [], 0
+        found = _distinctive(_joined(parts), tuple(self._items), self._thinned)
         return replace(found, coarse_share=1.0) if self._all_windows else found
 
     def _take(self) -> None:
