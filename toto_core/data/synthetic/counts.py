@@ -4,10 +4,10 @@ Shape: T time steps.
 """
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Float32
 
-from toto_core.data.synthetic.draws import Number, chance, log_uniform, normal, pick, uniform
-from toto_core.data.synthetic.noise import wander
+from toto_core.data.synthetic.draws import chance, log_uniform, normal, pick, uniform
+from toto_core.data.synthetic.noise import on_off, wander
 from toto_core.data.synthetic.seasons import cycle, repeated, seasons
 from toto_core.data.synthetic.sensor import row
 from toto_core.data.synthetic.trends import trend
@@ -63,10 +63,3 @@ def seasonal_counts(rng: np.random.Generator, length: int) -> Float32[np.ndarray
     if chance(rng, 0.15):
         sold *= on_off(rng, length, 30) | on_off(rng, length, 30) | on_off(rng, length, 30)
     return row(sold)
-
-
-def on_off(rng: np.random.Generator, length: int, stay: Number) -> Bool[np.ndarray, " T"]:
-    """A two-state process with geometric stays of ``stay`` steps on average, at least 1."""
-    switches = rng.random(length, dtype=np.float32) < np.float32(1 / stay)
-    switches[0] = chance(rng, 0.5)
-    return np.logical_xor.accumulate(switches)

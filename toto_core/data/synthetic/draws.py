@@ -1,4 +1,4 @@
-"""Random numbers and the two ways to normalise a signal that every synthetic family uses.
+"""Random numbers as every synthetic family draws them.
 
 Scalars come from single uniform draws and vectors are float32: at a few thousand points a series,
 the cost of a call counts as much as that of its points.
@@ -61,10 +61,3 @@ def standardised(signal: Float32[np.ndarray, " T"]) -> Float32[np.ndarray, " T"]
     centred = signal - np.float32(np.add.reduce(signal) / len(signal))
     spread = float(np.add.reduce(np.square(centred)) / len(signal)) ** 0.5
     return centred / np.float32(spread) if spread > 0 else centred
-
-
-def unit_range(signal: Float32[np.ndarray, " T"]) -> Float32[np.ndarray, " T"]:
-    """From 0 to 1; a constant becomes zero."""
-    low, high = float(signal.min()), float(signal.max())
-    scaled = signal - np.float32(low)
-    return scaled / np.float32(high - low) if high > low else scaled

@@ -15,13 +15,14 @@ from typing import Final
 
 import numpy as np
 import scipy.fft
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 
 from toto_core.data.synthetic.draws import (
     Number,
     chance,
     log_uniform,
     normal,
+    rare,
     standardised,
     uniform,
 )
@@ -160,3 +161,10 @@ def poles(rng: np.random.Generator) -> list[complex]:
     radius, angle = 1 - log_uniform(rng, 0.003, 0.3), 2 * np.pi / log_uniform(rng, 3, 200)
     pole = complex(radius * np.exp(1j * angle))
     return [complex(real[0]), pole, pole.conjugate()]
+
+
+def on_off(rng: np.random.Generator, length: int, stay: Number) -> Bool[np.ndarray, " T"]:
+    """A two-state process with geometric stays of ``stay`` steps on average, at least 1."""
+    switches = rare(rng, length, 1 / stay)
+    switches[0] = chance(rng, 0.5)
+    return np.logical_xor.accumulate(switches)

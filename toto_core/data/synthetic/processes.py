@@ -1,4 +1,4 @@
-"""Families of stochastic processes: autoregression, smoothing models, walks, regimes, Gaussians.
+"""Families of stochastic processes: autoregression, smoothing models, walks, regimes, copies.
 
 Shape: T time steps.
 """
@@ -14,6 +14,7 @@ from toto_core.data.synthetic.draws import (
     log_uniform,
     normal,
     pick,
+    rare,
     standardised,
     steps,
     uniform,
@@ -21,6 +22,7 @@ from toto_core.data.synthetic.draws import (
 from toto_core.data.synthetic.noise import (
     autoregression,
     leaky_sum,
+    on_off,
     poles,
     power_law,
     wander,
@@ -99,7 +101,7 @@ def random_walk(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1
         size = uniform(rng, 0.2, 0.8)
         changes *= np.exp(size * wander(rng, length, log_uniform(rng, 10, 300)))
     if chance(rng, 0.15):  # jumps (Merton 1976)
-        changes += 5 * normal(rng, length) * (rng.random(length, dtype=np.float32) < 0.01)
+        changes += 5 * normal(rng, length) * rare(rng, length, 0.01)
     walk = np.cumsum(changes + (rng.standard_normal() / length**0.5))
     if chance(rng, 0.3):
         return measured(rng, walk)
@@ -114,7 +116,7 @@ def regime_ou(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T
 
     TempoPFN (arXiv:2510.25502): a quiet regime that pulls strongly and a wild one that does not.
     """
-    states = regimes(rng, length, log_uniform(rng, 7, 500))
+    states = on_off(rng, length, log_uniform(rng, 7, 500)).view(np.int8)
     pull = np.array([log_uniform(rng, 0.05, 0.7), log_uniform(rng, 0.002, 0.1)], np.float32)
     size = np.array([log_uniform(rng, 0.05, 0.5), log_uniform(rng, 0.3, 2)], np.float32)
     mean = (2 * normal(rng, 2))[states]
@@ -166,13 +168,6 @@ def copied_pattern(rng: np.random.Generator, length: int) -> Float32[np.ndarray,
     if chance(rng, 0.3):
         signal = signal + trend(rng, length)
     return measured(rng, signal + log_uniform(rng, 0.003, 0.5) * normal(rng, length))
-
-
-def regimes(rng: np.random.Generator, length: int, stay: Number) -> np.ndarray:
-    """0 or 1, changing after a geometric stay of ``stay`` steps on average, at least 1."""
-    switches = rng.random(length, dtype=np.float32) < np.float32(1 / stay)
-    switches[0] = chance(rng, 0.5)
-    return np.logical_xor.accumulate(switches).view(np.int8)
 
 
 def _period(rng: np.random.Generator) -> int:

@@ -8,7 +8,6 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float32
 
-from toto_core.data.synthetic.counts import on_off
 from toto_core.data.synthetic.draws import (
     chance,
     log_uniform,
@@ -17,8 +16,9 @@ from toto_core.data.synthetic.draws import (
     rare,
     standardised,
     uniform,
+    whole,
 )
-from toto_core.data.synthetic.noise import leaky_sum, wander, white
+from toto_core.data.synthetic.noise import leaky_sum, on_off, wander, white
 from toto_core.data.synthetic.seasons import RATES, cycle, peaks, sampled
 from toto_core.data.synthetic.sensor import counted, positive, row
 
@@ -71,7 +71,6 @@ def request_rate(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "
     """Requests: a load, counted, with outages at times."""
     work = load(rng, length)
     if chance(rng, 0.15):
-        work *= 1 - rare(rng, length, 2 / length).astype(np.float32)
         down = leaky_sum(rare(rng, length, 3 / length).astype(np.float32), 0.9) > 0.2
         work = np.where(down, np.float32(0.02) * work, work)
     if chance(rng, 0.6):
@@ -126,10 +125,14 @@ def disk_space(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 
 
 
 def counter(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"]:
-    """A total that only grows and starts again from zero when its process restarts."""
+    """A total that only grows, and starts from zero when its process restarts or a day is over."""
     new = rng.poisson(load(rng, length) * log_uniform(rng, 0.1, 100))
     total = np.cumsum(new)
-    restarts = np.flatnonzero(rare(rng, length, log_uniform(rng, 0.3, 20) / length))
+    if chance(rng, 0.7):
+        restarts = np.flatnonzero(rare(rng, length, log_uniform(rng, 0.3, 20) / length))
+    else:
+        period = whole(rng, 20, 600)
+        restarts = np.arange(int(rng.random() * period), length, period)
     lost = np.zeros(length, total.dtype)
     lost[restarts] = total[restarts]
     return row(total - np.maximum.accumulate(lost))
