@@ -14,7 +14,9 @@ MIDNIGHT = datetime(2024, 1, 31, tzinfo=UTC)
 
 def read(values, timezone="UTC", items=None):
     column = values if isinstance(values, pl.Series) else pl.Series("time", values)
-    reader = TimestampReader(detect_format(column, where="x.csv: time", more=lambda: column), timezone)
+    reader = TimestampReader(
+        detect_format(column, where="x.csv: time", more=lambda: column), timezone
+    )
     return reader.read(column, items).to_list()
 
 
@@ -99,6 +101,13 @@ def test_repeated_hour_is_told_apart_by_order_within_an_item():
     assert [stamp.hour for stamp in found] == [5, 5, 6]
 
 
+def test_repeated_hour_is_told_apart_over_batches():
+    reader = TimestampReader("%Y-%m-%d %H:%M:%S", "America/New_York")
+    stamps, items = pl.Series(["2024-11-03 01:30:00"] * 2), pl.Series(["a", "b"])
+    hours = [reader.read(stamps, items).dt.hour().to_list() for _ in range(2)]
+    assert hours == [[5, 5], [6, 6]]
+
+
 def test_skipped_hour_is_no_time():
     assert read(["2024-03-10 02:30:00", "2024-03-10 03:30:00"], "America/New_York")[0] is None
 
@@ -121,6 +130,25 @@ def test_one_day_above_twelve_decides_the_order(dates, expected):
 def test_order_that_nothing_decides_is_refused():
     with pytest.raises(DataError, match=r"x.csv: time = '01/02/2024', a date that can be read in"):
         read(["05/05/2024", "01/02/2024"])
+
+
+@pytest.mark.parametrize("values", [["2024013113", "2024013114"], [2024013113, 2024013114]])
+def test_compact_hours_are_refused(values):
+    with pytest.raises(DataError, match=r"x.csv: time = 2024013113, year, month, day and hour wit"):
+        read(values)
+
+
+def test_seconds_of_the_years_after_2030_are_no_compact_hours():
+    found = read([2_024_013_113, 2_024_013_173, 2_024_013_233])
+    assert found[0] == datetime(2034, 2, 20, 1, 51, 53, tzinfo=UTC)
+
+
+def test_fractions_of_a_second_are_read_to_the_microsecond():
+    expected = INSTANT.replace(microsecond=123_456)
+    assert read(["2024-01-31 13:05:00.123456789"]) == [expected]
+    assert read([int(expected.timestamp()) * 10**9 + 123_456_789]) == [expected]
+    nanos = pl.Series([int(expected.timestamp()) * 10**9 + 123_456_789]).cast(pl.Datetime("ns"))
+    assert read(nanos) == [expected]
 
 
 def test_column_without_any_time_is_refused():

@@ -1,15 +1,19 @@
 """The stage writes series, metrics and a summary that agree, or nothing at all."""
 
+import errno
 import hashlib
 import json
+import resource
 import shutil
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 from flows import ingest, paths
 from toto_core.config import load_params
+from toto_core.data import spool
 from toto_core.errors import ConfigError, DataError
 
 PROJECT = Path(__file__).parents[2]
@@ -102,3 +106,75 @@ def test_frequency_of_the_demo_must_be_one(tmp_path):
     params = params_with(tmp_path, SMALL, ("    freq: 1h", "    freq: lunar"))
     with pytest.raises(ConfigError, match=r"params.yaml: ingest.demo.freq = 'lunar', a count and"):
         ingest.run(params, tmp_path)
+
+
+def test_disk_that_fills_leaves_the_last_good_output_alone(tmp_path):
+    ingest.run(params_with(tmp_path, SMALL), tmp_path)
+    before = digests(tmp_path)
+    count = 200_000
+    table = pl.DataFrame(
+        {
+            "item_id": ["a", "b"] * (count // 2),
+            "timestamp": 1_735_689_600 + 60 * np.arange(count),
+            "target": np.random.default_rng(0).normal(size=count),
+        }
+    )
+    table.write_parquet(tmp_path / "x.parquet")
+    params = files_params(tmp_path, "x.parquet")
+    # The system refuses longer files as a full disk refuses more bytes.
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(OSError, match=r"File too large") as caught:
+            ingest.run(params, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.errno == errno.EFBIG
+    assert digests(tmp_path) == before
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["series"]
+
+
+def test_disk_that_fills_while_rows_are_dealt_to_buckets_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(spool, "ROWS_PER_SHARD", 1000)
+    monkeypatch.setattr(spool, "_FLUSH_ROWS", 1000)
+    rows = pl.DataFrame(
+        {
+            "item_id": [f"item-{i % 7}" for i in range(20_000)],
+            "timestamp": 1_735_689_600 + 60 * np.arange(20_000),
+            "target": np.arange(20_000.0),
+        }
+    )
+    rows.write_parquet(tmp_path / "x.parquet")
+    params = files_params(tmp_path, "x.parquet")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(OSError, match=r"File too large") as caught:
+            ingest.run(params, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.errno == errno.EFBIG
+    assert not list((tmp_path / "data").iterdir())
+
+
+def test_second_run_reads_only_what_has_changed(tmp_path):
+    for name in ("a", "b"):
+        write_days(tmp_path / f"raw/{name}.csv", range(1, 8))
+    ingest.run(files_params(tmp_path, "raw"), tmp_path)
+    before = digests(tmp_path)
+    shutil.rmtree(tmp_path / "data")
+    ingest.run(files_params(tmp_path, "raw"), tmp_path)
+    assert digests(tmp_path) == before
+    write_days(tmp_path / "raw/b.csv", range(2, 9))
+    shutil.rmtree(tmp_path / "data")
+    ingest.run(files_params(tmp_path, "raw"), tmp_path)
+    after = digests(tmp_path)
+    shutil.rmtree(tmp_path / "runs")
+    ingest.run(files_params(tmp_path, "raw"), tmp_path)
+    assert digests(tmp_path) == after != before
+
+
+def write_days(path, days):
+    path.parent.mkdir(exist_ok=True)
+    lines = [f"2024-01-{day:02d},{day}" for day in days]
+    path.write_text("\n".join(["date,value", *lines]))

@@ -116,7 +116,8 @@ class GroupReader:
     def _wide(self, batch: pl.DataFrame) -> None:
         runs = self._runs(batch)
         found = batch[self._columns.timestamp]
-        times = self._times.read(found, None)
+        # Each file may repeat an hour by itself.
+        times = self._times.read(found, _repeated(runs, lambda file: file.location))
         for name in self._columns.values:
             items = pl.repeat(name, batch.height, eager=True)
             each = self._encode(pl.Series([name] * len(runs)), [(file, 1) for file, _ in runs])

@@ -42,6 +42,7 @@ CODE: Final = (
     "gluonts",
     "group_reader",
     "layouts",
+    "local_time",
     "numerals",
     "object_store",
     "raw_files",

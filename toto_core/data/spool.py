@@ -209,7 +209,8 @@ class Spool:
         for bucket, stretches in parts.items():
             with self._bucket_path(bucket).open("ab") as handle:
                 for stretch in stretches:
-                    stretch.tofile(handle)
+                    # Unlike tofile, this says why it fails.
+                    handle.write(stretch.view(np.uint8).data)
 
     def _extend_buckets(self) -> None:
         new = self.items.names()[len(self._bucket_of_item) :].to_list()

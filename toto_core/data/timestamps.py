@@ -5,12 +5,13 @@ tried with every format that cannot be misread, so that a column may hold two fo
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import polars as pl
 from polars.exceptions import PolarsError
 
+from toto_core.data.local_time import Repeats, localised
 from toto_core.errors import ConfigError, DataError
 
 UTC_DTYPE: Final = pl.Datetime("us", "UTC")
@@ -54,6 +55,8 @@ _AMBIGUOUS: Final = tuple(
 _EPOCH_BOUNDS: Final = (1e8, 1e11, 1e14, 1e17)
 # yyyymmddHHMM of 1900 to 2099. As milliseconds these numbers would be months of 1976.
 _COMPACT_MINUTES: Final = (190_001_010_000, 210_001_010_000)
+# yyyymmddHH of the same years.
+_COMPACT_HOURS: Final = (1_900_010_100, 2_099_123_123)
 _NUMBER: Final = r"^[+-]?\d+(\.\d*)?$"
 # Outside of these years, a format has misread its text.
 _FIRST_US: Final = -11_676_096_000_000_000  # 1600
@@ -69,10 +72,12 @@ class TimestampReader:
     Attributes:
         format: of text: a ``strptime`` format or ``EPOCH``; None for other types.
         timezone: of time stamps that carry none; a bare date is a label and stays at 00:00 UTC.
+        repeats: what was read of the hours that a clock repeats, batch by batch.
     """
 
     format: str | None
     timezone: str
+    repeats: Repeats = field(default_factory=Repeats, compare=False)
 
     def read(self, column: pl.Series, items: pl.Series | None = None) -> pl.Series:
         """Return the column in UTC, null where a value is no time stamp.
@@ -95,7 +100,7 @@ class TimestampReader:
             naive_or_zoned = column.dt.cast_time_unit("us")
             if column.dtype.time_zone is not None:
                 return _checked(naive_or_zoned.dt.convert_time_zone("UTC"))
-            return _checked(localised(naive_or_zoned, items, self.timezone))
+            return _checked(localised(naive_or_zoned, items, self.timezone, self.repeats))
         if column.dtype.is_numeric():
             return _epoch(column)
         return pl.repeat(None, len(column), dtype=UTC_DTYPE, eager=True)
@@ -124,7 +129,7 @@ class TimestampReader:
             return _checked(parsed.dt.convert_time_zone("UTC"))
         if not has_clock(format):
             return _checked(parsed.dt.replace_time_zone("UTC"))
-        return _checked(localised(parsed, items, self.timezone))
+        return _checked(localised(parsed, items, self.timezone, self.repeats))
 
 
 def detect_format(sample: pl.Series, *, where: str, more: Callable[[], pl.Series]) -> str | None:
@@ -139,6 +144,7 @@ def detect_format(sample: pl.Series, *, where: str, more: Callable[[], pl.Series
     Raises:
         DataError: if no format fits anything, or if days and months can be swapped in all rows.
     """
+    _refuse_compact_hours(sample, where)
     if sample.dtype != pl.String:
         return None
     text = sample.drop_nulls().str.strip_chars()
@@ -156,6 +162,24 @@ def detect_format(sample: pl.Series, *, where: str, more: Callable[[], pl.Series
         if best in pair:
             return _day_or_month_first(text, pair, where)
     return best
+
+
+def _refuse_compact_hours(sample: pl.Series, where: str) -> None:
+    """Refuse yyyymmddHH: the numbers are also seconds since 1970, of the years after 2030."""
+    if sample.dtype == pl.String:
+        sample = sample.str.strip_chars()
+        sample = sample.filter(sample.str.contains(_NUMBER))
+    if sample.dtype != pl.String and not sample.dtype.is_integer():
+        return
+    numbers = sample.cast(pl.Int64, strict=False).drop_nulls()
+    first, last = _COMPACT_HOURS
+    dates = (numbers // 100).cast(pl.String).str.to_date("%Y%m%d", strict=False)
+    compact = numbers.is_between(first, last) & dates.is_not_null() & (numbers % 100 < 24)
+    if len(numbers) and compact.all():
+        raise DataError(
+            f"{where} = {numbers[0]}, year, month, day and hour without separators can be mistaken "
+            "for seconds since 1970; write for example 2024-01-31 13:00"
+        )
 
 
 def _best_format(text: pl.Series) -> str | None:
@@ -184,25 +208,6 @@ def check_timezone(name: str) -> None:
             f"params.yaml: ingest.timezone = {name!r}, a name of the IANA data base is needed; "
             "write for example UTC or Europe/Berlin"
         ) from None
-
-
-def localised(naive: pl.Series, items: pl.Series, timezone: str) -> pl.Series:
-    """Naive local time in UTC; repeated and skipped hours as ``TimestampReader.read`` says."""
-    if timezone == "UTC":
-        return naive.dt.replace_time_zone("UTC")
-    zone = naive.dt.replace_time_zone(timezone, ambiguous="earliest", non_existent="null")
-    later = naive.dt.replace_time_zone(timezone, ambiguous="latest", non_existent="null")
-    repeated = (zone != later).fill_null(value=False)
-    if repeated.any():
-        rows = repeated.arg_true()
-        nth = (
-            pl.DataFrame({"item": items.gather(rows), "time": naive.gather(rows)})
-            .select(pl.int_range(pl.len()).over("item", "time"))
-            .to_series()
-        )
-        second = rows.filter(nth % 2 == 1)
-        zone = zone.scatter(second, later.gather(second))
-    return zone.dt.convert_time_zone("UTC")
 
 
 def has_clock(format: str) -> bool:
