@@ -50,8 +50,8 @@ def curve(rng: np.random.Generator, length: int) -> Float32[np.ndarray, " T"]:
 
 
 def through(knots: np.ndarray, length: int) -> Float32[np.ndarray, " T"]:
-    """Lines through equally spaced knots, the first at the start and the last at the end."""
-    places = np.linspace(0, length - 1, len(knots))
+    """Lines through two or more equally spaced knots, from the first step to the last."""
+    places = np.arange(len(knots)) * ((length - 1) / (len(knots) - 1))
     return np.interp(np.arange(length), places, knots).astype(np.float32)
 
 
