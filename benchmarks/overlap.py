@@ -76,39 +76,43 @@ def speed(number: int, length: int) -> None:
 
 def copies(number: int) -> None:
     """Count the copies that are found, by rate and by the steps of the coarser series."""
-    weights = dict.fromkeys(FAMILIES, 1.0)
-    print("| rate | kind | values |" + "".join(f" {n} steps |" for n in COMMON_STEPS) + " wrong |")
-    print("|--:|---|---|" + "--:|" * (len(COMMON_STEPS) + 1))
-    longest = RATES[-1] * COMMON_STEPS[-1]
-    series = [
-        (f"{n}", values[:1])
-        for n, (_, values) in enumerate(
-            generate(11, number, length=longest + RATES[-1], weights=weights)
-        )
-    ]
+    longest = RATES[-1] * (COMMON_STEPS[-1] + 1)
+    made = generate(11, number, length=longest, weights=dict.fromkeys(FAMILIES, 1.0))
+    series = {f"{n}": values[:1] for n, (_, values) in enumerate(made)}
+    columns = "".join(f" {n} steps |" for n in COMMON_STEPS)
+    print(f"| rate | kind | values | windows stored |{columns} wrong |")
+    print("|--:|---|---|---|" + "--:|" * (len(COMMON_STEPS) + 1))
     for rate in RATES:
         for kind in ("mean", "last") if rate > 1 else ("same",):
-            for is_rounded in (False, True):
-                row, wrong = [], 0
-                for steps in COMMON_STEPS:
-                    stored = record(
-                        (
-                            (name, coarser(values, rate, kind, steps, is_rounded=is_rounded))
-                            for name, values in series
-                        ),
-                        all_windows=True,
-                    )
-                    asked = record(
-                        ((name, values[:, : rate * steps]) for name, values in series),
-                        all_windows=True,
-                    )
-                    pairs = find_overlaps(asked, stored)
-                    row.append(sum(pair.item == pair.other for pair in pairs) / number)
-                    wrong += sum(pair.item != pair.other for pair in pairs)
-                cells = " | ".join(f"{share:.0%}" for share in row)
-                values = "rounded" if is_rounded else "as they are"
-                print(f"| {rate} | {kind} | {values} | {cells} | {wrong} |", flush=True)
+            for values, windows in (
+                ("as they are", "all"),
+                ("rounded", "all"),
+                ("as they are", "a part"),
+            ):
+                found = [
+                    pairs_found(series, rate, kind, steps, values == "rounded", windows == "all")
+                    for steps in COMMON_STEPS
+                ]
+                right = " | ".join(f"{hits / number:.0%}" for hits, _ in found)
+                wrong = sum(others for _, others in found)
+                print(f"| {rate} | {kind} | {values} | {windows} | {right} | {wrong} |", flush=True)
     print()
+
+
+def pairs_found(
+    series: dict[str, np.ndarray], rate: int, kind: str, steps: int, rounds: bool, all_windows: bool
+) -> tuple[int, int]:
+    """Ask for coarser copies among the originals; return how many are met, and how many others."""
+    stored = record(
+        ((name, values[:, : rate * (steps + 1)]) for name, values in series.items()),
+        all_windows=all_windows,
+    )
+    copied = (
+        (name, coarser(x, rate, kind, steps, is_rounded=rounds)) for name, x in series.items()
+    )
+    pairs = find_overlaps(record(copied, all_windows=True), stored)
+    hits = sum(pair.item == pair.other for pair in pairs)
+    return hits, len(pairs) - hits
 
 
 def coarser(
