@@ -26,9 +26,9 @@ from toto_core.data.shards import (
     write_shard,
     write_table,
 )
+from toto_core.data.tally import Counts
 from toto_core.data.validation import (
     Checked,
-    Counts,
     absent_series,
     check_shard,
     collect_calendars,

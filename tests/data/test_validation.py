@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from series_rows import at, check, items_of, minutes_of, params, quarantined, rows, values_of
 
 from toto_core.config import OhlcColumns
+from toto_core.data import validation
 from toto_core.data.tables import SERIES_SCHEMA, SORT_KEYS
+from toto_core.data.tally import Counts
 from toto_core.data.validation import (
-    Counts,
     check_shard,
     collect_calendars,
     judge_rejected,
@@ -608,6 +609,33 @@ def test_unsorted_rows_are_refused():
 
 def test_item_in_two_places_is_refused():
     shard = pl.concat([rows([1, 2]), rows([1, 2], item="b"), rows([3, 4], minutes=[2, 3])])
+    facts = series_facts(items_of(shard), params())
+    with pytest.raises(DataError, match="rows out of order"):
+        check_shard(shard, facts, params(), {})
+
+
+@pytest.mark.parametrize("block", [1, 7, 25, 60])
+def test_outcome_does_not_depend_on_the_blocks(block, monkeypatch):
+    rng = np.random.default_rng(0)
+    frames = [
+        rows(rng.normal(50, 30, 20).tolist(), item=item, variate=variate)
+        for item in "abcde"
+        for variate in ("cpu", "memory")
+    ]
+    frames.append(rows([5.0] * 20, item="c", variate="flat"))
+    whole = check(*frames, bounds={"cpu": (0, 90)})
+    monkeypatch.setattr(validation, "BLOCK_ROWS", block)
+    parts = check(*frames, bounds={"cpu": (0, 90)})
+    assert parts.counts.rows_quarantined > 20
+    for name in ("rows", "series", "quarantined_rows", "quarantined_series"):
+        assert getattr(parts, name).equals(getattr(whole, name))
+    assert (parts.counts, parts.sums) == (whole.counts, whole.sums)
+
+
+@pytest.mark.parametrize("items", ["abca", "cab", "aba"])
+def test_items_out_of_order_across_blocks_are_refused(items, monkeypatch):
+    monkeypatch.setattr(validation, "BLOCK_ROWS", 3)
+    shard = pl.concat([rows([1, 2, 3, 4], item=item) for item in items])
     facts = series_facts(items_of(shard), params())
     with pytest.raises(DataError, match="rows out of order"):
         check_shard(shard, facts, params(), {})

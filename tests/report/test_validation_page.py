@@ -10,7 +10,7 @@ from contract_tree import NASTY
 from toto_core.data import rules
 from toto_core.data.conservation import Sums
 from toto_core.data.examples import Example
-from toto_core.data.validation import Counts
+from toto_core.data.tally import Counts
 from toto_core.report.validation_page import Findings, page
 
 SETTINGS = dict.fromkeys(rules.OPTIONAL, 1)

@@ -8,7 +8,8 @@ Rules, in the order in which they are applied: ``toto_core.data.rules``; grids a
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -22,80 +23,12 @@ from toto_core.data.grid import Calendar
 from toto_core.data.sieve import Sieve, checksum_of, observed
 from toto_core.data.sifting import sift
 from toto_core.data.tables import SERIES_SCHEMA
+from toto_core.data.tally import Counts
 from toto_core.errors import DataError
 
-
-@dataclass
-class Counts:
-    """What validation did, in numbers; shards add up.
-
-    Attributes:
-        rows_in: rows that carry a value, those that ingest could not parse among them.
-        rows_without_value: rows that carry none (a missed scrape); they are part of no other count.
-        rows_valid: of ``rows_in``, counted where they are on the grids.
-        rows_repaired: of ``rows_valid``, those whose time stamp or value was mended.
-        missing: points of the grids without a value.
-        series_mostly_zero: valid series with more than ``sieve.MOSTLY_ZERO`` zeros.
-        rule_rows: quarantined rows by rule.
-        rule_series: series that were quarantined whole, or lost rows, by rule.
-        repairs: rows by name of the repair; a row may need several.
-    """
-
-    rows_in: int = 0
-    rows_without_value: int = 0
-    rows_valid: int = 0
-    rows_repaired: int = 0
-    series_in: int = 0
-    series_valid: int = 0
-    series_quarantined: int = 0
-    series_mostly_zero: int = 0
-    missing: int = 0
-    rule_rows: Counter[str] = field(default_factory=Counter)
-    rule_series: Counter[str] = field(default_factory=Counter)
-    repairs: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def rows_quarantined(self) -> int:
-        """Quarantined rows, all rules together."""
-        return self.rule_rows.total()
-
-    def add(self, other: "Counts") -> None:
-        """Add the counts of another part of the same data set."""
-        for name, value in vars(other).items():
-            if isinstance(value, Counter):
-                getattr(self, name).update(value)
-            else:
-                setattr(self, name, getattr(self, name) + value)
-
-    def totals(self) -> dict[str, int]:
-        """The counts that are single numbers, by name."""
-        numbers = {name: value for name, value in vars(self).items() if isinstance(value, int)}
-        return {**numbers, "rows_quarantined": self.rows_quarantined}
-
-    def to_json(self) -> dict[str, object]:
-        """All counts, with each rule and each repair named, those at zero too."""
-        by_rule = {
-            rule: {"rows": self.rule_rows[rule], "series": self.rule_series[rule]}
-            for rule in (*rules.ROW_RULES, *rules.SERIES_RULES)
-        }
-        repairs = {repair: self.repairs[repair] for repair in rules.REPAIRS}
-        return {**self.totals(), "rules": by_rule, "repairs": repairs}
-
-    def check(self) -> None:
-        """Prove that no row and no series was lost or counted twice.
-
-        Raises:
-            RuntimeError: if one was, which is a fault of this program.
-        """
-        for kind in ("rows", "series"):
-            found, valid, bad = (
-                getattr(self, f"{kind}_{part}") for part in ("in", "valid", "quarantined")
-            )
-            if found != valid + bad:
-                raise RuntimeError(
-                    f"validate: {kind}_in = {found}, but {kind}_valid + {kind}_quarantined = "
-                    f"{valid} + {bad}; a fault of the program, report it"
-                )
+# Rows that are worked on at once. Below, the fixed cost of each step shows; above, each of its
+# results is memory that the system must first hand out.
+BLOCK_ROWS: Final = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -194,6 +127,44 @@ def check_shard(
     Raises:
         DataError: if the shard is not sorted or has a series that ``facts`` does not have.
     """
+    parts = [_check_block(block, facts, params, calendars) for block in _blocks(shard)]
+    counts, sums = Counts(), Sums()
+    for part in parts:
+        counts.add(part.counts)
+        sums.add(part.sums)
+    return Checked(
+        rows=pl.concat(part.rows for part in parts),
+        series=pl.concat(part.series for part in parts),
+        quarantined_rows=pl.concat(part.quarantined_rows for part in parts),
+        quarantined_series=pl.concat(part.quarantined_series for part in parts),
+        counts=counts,
+        sums=sums,
+    )
+
+
+def _blocks(shard: pl.DataFrame) -> list[pl.DataFrame]:
+    """Cut a shard between items into parts of about ``BLOCK_ROWS`` rows."""
+    items, starts = shard["item_id"], [0]
+    while starts[-1] + BLOCK_ROWS < shard.height:
+        item = items[starts[-1] + BLOCK_ROWS]
+        start = int(items.search_sorted(item, "left"))
+        if start <= starts[-1]:
+            start = int(items.search_sorted(item, "right"))
+        if start >= shard.height:
+            break
+        if start <= starts[-1] or not items[start - 1] < items[start]:
+            raise _out_of_order()
+        starts.append(start)
+    ends = [*starts[1:], shard.height]
+    return [shard[start:end] for start, end in zip(starts, ends, strict=True)]
+
+
+def _check_block(
+    shard: pl.DataFrame,
+    facts: pl.DataFrame,
+    params: ValidateParams,
+    calendars: Mapping[str, Calendar],
+) -> Checked:
     sieve = Sieve(*_indexed(shard, facts))
     keys = series_keys(sieve.series)
     sum_in = checksum_of(keys, sieve.rows)
@@ -283,10 +254,7 @@ def _indexed(shard: pl.DataFrame, facts: pl.DataFrame) -> tuple[pl.DataFrame, pl
     steps_back = (number[1:] == number[:-1]) & (time[1:] < time[:-1])
     is_sorted = names.equals(names.unique(maintain_order=True).sort("item_id", "variate"))
     if not is_sorted or (steps_back & (time[1:] != NO_TIME)).any():
-        raise DataError(
-            "data/series: rows out of order, sorted by item_id, variate and timestamp is needed; "
-            "run ingest again"
-        )
+        raise _out_of_order()
     series = names.join(facts, on=["item_id", "variate"], how="left", maintain_order="left")
     unknown = names.join(facts, on=["item_id", "variate"], how="anti", maintain_order="left")
     if not unknown.is_empty():
@@ -295,6 +263,13 @@ def _indexed(shard: pl.DataFrame, facts: pl.DataFrame) -> tuple[pl.DataFrame, pl
             "items.parquet, each must be; run ingest again"
         )
     return rows, series.with_columns(item=pl.col("item_id").rle_id())
+
+
+def _out_of_order() -> DataError:
+    return DataError(
+        "data/series: rows out of order, sorted by item_id, variate and timestamp is needed; "
+        "run ingest again"
+    )
 
 
 def _sum_before_repair(
