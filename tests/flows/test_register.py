@@ -50,6 +50,9 @@ def test_register_passes_a_good_model_and_keeps_the_evidence(project):
     text = (project / "models/registry/card.md").read_text()
     assert "not affiliated with Datadog" in text
     assert "\n## Weakest series\n" in text
+    told = "none (6 of 6 items are distinctive enough to tell)"
+    assert f"Overlap of the judged values with the training data: {told}." in text
+    assert read(project, "card.json")["contamination"]["overlap"] == "none"
     assert "<script>" not in text
 
 
@@ -82,6 +85,17 @@ def test_register_fails_a_model_of_other_splits(project):
     path = project / "data/splits.json"
     path.write_text(path.read_text() + "\n")
     assert register.run(PARAMS, project).text.startswith("FAIL")
+
+
+def test_register_fails_a_model_that_has_seen_the_targets(project):
+    path = project / "reports/metrics/evaluate.json"
+    report = json.loads(path.read_text())
+    report["contamination"] |= {"overlap": "found", "items": ["svc-01"]}
+    path.write_text(json.dumps(report))
+    assert register.run(PARAMS, project).text.startswith("FAIL")
+    text = (project / "models/registry/card.md").read_text()
+    assert "| unseen targets | FAIL | overlap: found (svc-01) | overlap: none |" in text
+    assert "Overlap of the judged values with the training data: found (svc-01)." in text
 
 
 def test_register_says_which_file_is_unreadable(project):

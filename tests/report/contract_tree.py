@@ -287,7 +287,8 @@ def _write_metrics(root, forecasts, losses, splits):
             "missing": 30 * num_series,
         },
     )
-    _json(metrics / "split.json", {"test_origins": NUM_ORIGINS, "folds": 1, "held_out_items": 1})
+    split = {"test_origins": NUM_ORIGINS, "folds": 1, "held_out_items": 1, "near_duplicates": 3}
+    _json(metrics / "split.json", split)
     drawn = {NASTY: 0.75, "synthetic": 0.25}
     mixture = {
         name: {"items": 4, "points": 90_000, "share": share} for name, share in drawn.items()

@@ -128,6 +128,14 @@ def test_page_shows_parameters_hashes_and_quarantine(html, project):
     assert "too short" not in html
 
 
+def test_page_says_whether_training_saw_the_targets_and_how_many_copies_there_are(html):
+    assert (
+        "<dt>overlap with the training data</dt>"
+        "<dd>none (6 of 6 items are distinctive enough to tell)</dd>" in html
+    )
+    assert "<dt>pairs of near duplicates</dt><dd>3</dd>" in html
+
+
 def test_page_is_the_same_bytes_again(project, html):
     report.run(PARAMS, project)
     assert (project / "reports/index.html").read_text() == html
