@@ -40,7 +40,7 @@ def forget_everything(project: Path) -> None:
         shutil.rmtree(project / name)
     for name in ["models", "reports", "runs", ".dvc/cache"]:
         shutil.rmtree(project / name, ignore_errors=True)
-    for name in ["data/splits.json", "data/losses.parquet", "dvc.lock"]:
+    for name in ["data/splits.json", "data/fingerprints.npz", "data/losses.parquet", "dvc.lock"]:
         (project / name).unlink()
 
 
