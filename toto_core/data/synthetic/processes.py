@@ -25,6 +25,7 @@ from toto_core.data.synthetic.noise import (
     on_off,
     poles,
     power_law,
+    through,
     wander,
     white,
 )
@@ -32,6 +33,7 @@ from toto_core.data.synthetic.seasons import cycle, repeated, sampled, seasons
 from toto_core.data.synthetic.sensor import measured, row
 from toto_core.data.synthetic.trends import trend
 
+_TURNS: Final = 64  # of the phase of a drifting season
 PERIODS: Final = (4, 5, 7, 12, 12, 24, 24, 30, 48, 52, 60, 96, 144)
 
 
@@ -140,10 +142,12 @@ def drifting_season(rng: np.random.Generator, length: int) -> Float32[np.ndarray
         period = log_uniform(rng, 4, 600)
         turns = np.arange(length) / period + rng.random()
         if chance(rng, 0.5):
-            turns += log_uniform(rng, 0.02, 0.5) * np.cumsum(normal(rng, length)) / length**0.5
+            walk = np.cumsum(normal(rng, _TURNS)) / _TURNS**0.5
+            turns += log_uniform(rng, 0.02, 0.5) * through(walk, length)
         made = _morphing(rng, turns, period)
-        if chance(rng, 0.5):
-            made *= np.exp(0.5 * wander(rng, length, max(20.0, 3 * period)))
+        if chance(rng, 0.5):  # each few cycles of another size
+            sizes = np.exp(0.5 * normal(rng, 3 + int(length / (3 * period))))
+            made *= through(sizes, length)
         signal += log_uniform(rng, 0.2, 1) * made
     if chance(rng, 0.4):
         signal += trend(rng, length)
