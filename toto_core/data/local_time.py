@@ -25,7 +25,7 @@ class Repeats:
 
 
 def localised(naive: pl.Series, items: pl.Series, timezone: str, repeats: Repeats) -> pl.Series:
-    """Naive local time in UTC, with repeated and skipped hours as a ``TimestampReader`` has them."""
+    """Naive local time in UTC; for repeated and skipped hours see ``TimestampReader.read``."""
     if timezone == "UTC":
         return naive.dt.replace_time_zone("UTC")
     zone = naive.dt.replace_time_zone(timezone, ambiguous="earliest", non_existent="null")

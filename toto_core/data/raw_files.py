@@ -186,13 +186,28 @@ def read_batches(group: Sequence[RawFile], *, size: int, scratch: Path) -> Itera
         DataError: if a file turns out to be broken further down.
     """
     try:
-        yield from _scan(group, scratch).collect_batches(chunk_size=size, maintain_order=True)
+        batches = _scan(group, scratch).collect_batches(chunk_size=size, maintain_order=True)
+        yield from _joined(batches, size)
     except (PolarsError, OSError, EOFError) as error:
         raise DataError(_broken(group, error)) from None
     finally:
         for file in group:
             if file.path.suffix == ".bz2":
                 _unpacked(file.path, scratch).unlink(missing_ok=True)
+
+
+def _joined(batches: Iterator[pl.DataFrame], size: int) -> Iterator[pl.DataFrame]:
+    """Batches of about ``size`` rows: Polars does not join the rows of small files."""
+    held: list[pl.DataFrame] = []
+    num_rows = 0
+    for batch in batches:
+        if held and num_rows + batch.height > size:
+            yield pl.concat(held)
+            held, num_rows = [], 0
+        held.append(batch)
+        num_rows += batch.height
+    if held:
+        yield pl.concat(held)
 
 
 def head_rows(group: Sequence[RawFile], *, scratch: Path) -> pl.DataFrame:

@@ -24,7 +24,7 @@ import polars as pl
 from toto_core.config import IngestParams
 from toto_core.data.codes import Variates
 from toto_core.data.object_store import is_address
-from toto_core.data.raw_files import RawFile
+from toto_core.data.raw_files import RawFile, Schema
 from toto_core.data.shards import REJECTED_FILE
 from toto_core.data.sorting import Shard
 from toto_core.data.spool import Base, Count, Spool
@@ -288,12 +288,10 @@ def _write(folder: Path, spool: Spool, directory: Path, inputs: Sequence[Input])
     pl.concat(
         [shard.series.with_columns(bucket=pl.lit(shard.bucket, pl.Int64)) for shard in spool.shards]
     ).write_parquet(folder / _SERIES)
-    blobs: dict[bytes, int] = {}
+    schemas: dict[tuple[tuple[str, object], ...], int] = {}
     rows = []
-    known: dict[int, int] = {}
     for one in inputs:
-        if id(one.file.schema) not in known:
-            known[id(one.file.schema)] = blobs.setdefault(_as_ipc(one.file), len(blobs))
+        schema = schemas.setdefault(tuple(one.file.schema.items()), len(schemas))
         count = spool.counts.get(one.file.name)
         rows.append(
             {
@@ -302,7 +300,7 @@ def _write(folder: Path, spool: Spool, directory: Path, inputs: Sequence[Input])
                 "item": one.file.item,
                 "kind": one.file.kind,
                 "separator": one.file.separator,
-                "schema": known[id(one.file.schema)],
+                "schema": schema,
                 "size": one.stamp.size if one.stamp else None,
                 "modified_ns": one.stamp.modified_ns if one.stamp else None,
                 "changed_ns": one.stamp.changed_ns if one.stamp else None,
@@ -318,7 +316,9 @@ def _write(folder: Path, spool: Spool, directory: Path, inputs: Sequence[Input])
     pl.DataFrame(
         rows, schema_overrides={"words": pl.List(pl.String)}, infer_schema_length=None
     ).write_parquet(folder / _FILES)
-    pl.DataFrame({"ipc": list(blobs)}, schema={"ipc": pl.Binary()}).write_parquet(folder / _SCHEMAS)
+    pl.DataFrame(
+        {"ipc": [_as_ipc(dict(s)) for s in schemas]}, schema={"ipc": pl.Binary()}
+    ).write_parquet(folder / _SCHEMAS)
 
 
 def _items_of(facts: pl.DataFrame, gone: np.ndarray) -> pl.Series | None:
@@ -356,8 +356,7 @@ def _facts_of(path: Path) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
 
-def _as_ipc(file: RawFile) -> bytes:
-    table = pl.DataFrame(schema=dict(file.schema))
+def _as_ipc(schema: Schema) -> bytes:
     buffer = BytesIO()
-    table.write_ipc(buffer)
+    pl.DataFrame(schema=schema).write_ipc(buffer)
     return buffer.getvalue()

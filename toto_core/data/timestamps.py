@@ -4,7 +4,7 @@ A column's own format is found once (``detect_format``) and tried first; what it
 tried with every format that cannot be misread, so that a column may hold two formats.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -185,14 +185,27 @@ def _refuse_compact_hours(sample: pl.Series, where: str) -> None:
 def _best_format(text: pl.Series) -> str | None:
     """The format that most of the first rows fit, None if there is none; the first of equals."""
     sample = text.head(_SAMPLE_ROWS)
-    best, most = None, 0
-    for name in (EPOCH, *_SAFE, *(name for pair in _AMBIGUOUS for name in pair)):
-        count = _num_parsed(sample, name)
-        if count > most:
-            best, most = name, count
-        if most == len(sample):
-            break
-    return best
+    best, most = EPOCH, _num_parsed(sample, EPOCH)
+    if most < len(sample):
+        formats = (*_SAFE, *(name for pair in _AMBIGUOUS for name in pair))
+        for name, count in zip(formats, _nums_parsed(sample, formats), strict=True):
+            if count > most:
+                best, most = name, count
+    return best if most else None
+
+
+def _nums_parsed(text: pl.Series, formats: Sequence[str]) -> list[int]:
+    """How many values fit each format, all formats at once."""
+    counts = [
+        pl.col("text")
+        .str.to_datetime(name, strict=False, time_unit="us")
+        .to_physical()
+        .is_between(_FIRST_US, _LAST_US)
+        .sum()
+        .alias(name)
+        for name in formats
+    ]
+    return list(pl.DataFrame({"text": text}).select(counts).row(0))
 
 
 def check_timezone(name: str) -> None:
@@ -300,4 +313,4 @@ def looks_like_time(column: pl.Series) -> bool:
     text = column.drop_nulls().head(20).str.strip_chars()
     if text.str.contains(_NUMBER).any() or not text.str.contains(r"\d").all():
         return False
-    return any(_num_parsed(text, name) == len(text) for name in _SAFE)
+    return max(_nums_parsed(text, _SAFE)) == len(text)
