@@ -43,6 +43,27 @@ def test_bounds_and_bars_that_name_no_variate_are_refused_together():
     ]
 
 
+def test_other_rules_that_name_no_variate_are_refused_together():
+    params = PARAMS.model_copy(
+        update={"max_repeats": {"cpuu": 3}, "max_spike": {"mem": 9.0}, "counters": ("req", "cpu")}
+    )
+    with pytest.raises(ConfigError) as refused:
+        rules.check_names(params, {"cpu"})
+    assert str(refused.value).splitlines() == [
+        f"params.yaml: validate.{key} names no variate, the variates are cpu; "
+        "mend the name or remove it"
+        for key in ("max_repeats.cpuu", "max_spike.mem", "counters = 'req'")
+    ]
+
+
+def test_counters_and_volumes_have_a_floor():
+    params = PARAMS.model_copy(update={"counters": ("hits",)})
+    limits = rules.limits(params, pl.Series(["cpu", "hits"]))
+    assert limits["floor"].to_list() == [-float("inf"), 0.0]
+    assert rules.has_limits(params)
+    assert not rules.has_limits(PARAMS)
+
+
 def test_rules_of_ingest_are_rules_of_validation():
     found = (shards.UNPARSABLE_TIMESTAMP, shards.NOT_A_NUMBER, shards.MISSING_ITEM_ID)
     assert found == rules.ROW_RULES[:3]
