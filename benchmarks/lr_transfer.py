@@ -44,7 +44,7 @@ class SharedWindows:
     def __init__(self, seed: int, count: int) -> None:
         weights = dict.fromkeys(FAMILIES, 1.0)
         made = generate(seed, count, length=SERIES_LENGTH, weights=weights)
-        self.series = np.stack([values for _, values in made])
+        self.series = np.stack([values[0] for _, values in made if np.isfinite(values).all()])
 
     def batch(self, step: int, *, horizon: int = 0) -> Batch:
         """Draw batch ``step``: each slot another series, fully observed."""

@@ -69,7 +69,7 @@ def write_series(folder: Path) -> None:
             group="g",
             freq="1h",
             source="synthetic",
-            values=values[None],
+            values=values[:1],
             roles=np.full(1, TARGET, np.int8),
             limits=np.array([_LENGTH]),
             validation_positions=np.zeros(0, np.int64),
