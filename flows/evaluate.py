@@ -203,7 +203,11 @@ def _contamination(root: Path, splits: Splits, facts: pl.DataFrame) -> dict[str,
             first, last = np.searchsorted(item.timestamps, period)
             rows = [role == tables.TARGET for role in item.roles]
             targets.add(item.item_id, item.values[rows, first:last])
-    return contamination(targets.fingerprints(), Fingerprints.load(root / paths.SEEN))
+    return contamination(
+        targets.fingerprints(),
+        Fingerprints.load(root / paths.SEEN),
+        copied=judged.intersection(splits.copied_items),
+    )
 
 
 def _refit_forecasts(root: Path, splits: Splits, like: pl.DataFrame) -> pl.DataFrame:

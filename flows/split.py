@@ -14,8 +14,8 @@ from flows.stage import Summary, run_stage
 from toto_core.config import Params
 from toto_core.data.fingerprints import FEW_POINTS, Recorder
 from toto_core.data.origins import Cells, count_cells, make_splits, survey
-from toto_core.data.overlap import Overlap, linked_groups, near_duplicates
-from toto_core.data.splits import Splits
+from toto_core.data.overlap import Overlap, copied_ahead, linked_groups, near_duplicates
+from toto_core.data.splits import Splits, points_before
 from toto_core.data.tables import TARGET, Item, num_values, read_items
 from toto_core.files import write_json
 
@@ -29,12 +29,16 @@ def run(params: Params, root: Path) -> Summary:
     pairs = near_duplicates(recorder.fingerprints())
     group_of = {item.item_id: item.group for item in found.items}
     splits = make_splits(found, params.split, linked_groups(pairs, group_of))
-    cells = count_cells(read_items(root / paths.VALID), splits)
+    limits: dict[str, tuple[int, int]] = {}
+    cells = count_cells(_limited(read_items(root / paths.VALID), splits, limits), splits)
+    copied = tuple(sorted(copied_ahead(pairs, limits)))
+    splits = splits.model_copy(update={"copied_items": copied})
     metrics = _metrics(splits, cells)
     apart = sum(group_of[pair.item] != group_of[pair.other] for pair in pairs)
     duplicates = {
         "near_duplicates": len(pairs),
         "near_duplicates_across_groups": apart,
+        "copied_items": len(copied),
     }
     strongest = sorted(pairs, key=lambda pair: (-pair.common, pair.item, pair.other))[:MOST_LISTED]
     examples = [pair.to_json() for pair in strongest]
@@ -62,6 +66,18 @@ def _recorded(items: Iterable[Item], recorder: Recorder) -> Iterator[Item]:
     for item in items:
         targets = [role == TARGET for role in item.roles]
         recorder.add(item.item_id, item.values[targets])
+        yield item
+
+
+def _limited(
+    items: Iterable[Item], splits: Splits, limits: dict[str, tuple[int, int]]
+) -> Iterator[Item]:
+    """Pass items on, and note their steps before T0, if they are trained on, and before T1."""
+    held_out = frozenset(splits.held_out_items)
+    times_us = np.array([splits.cutoffs_us[name] for name in ("train", "validation")])
+    for item in items:
+        trained, tested = points_before(item, splits, times_us).tolist()
+        limits[item.item_id] = (0 if item.item_id in held_out else trained, tested)
         yield item
 
 
@@ -102,6 +118,11 @@ def _sentence(splits: Splits, cells: Cells, pairs: Sequence[Overlap]) -> str:
         text += (
             f"; {len(pairs)} pairs of items show the same series, as {pairs[0].item} and "
             f"{pairs[0].other} do: their groups are held out together or not at all"
+        )
+    if splits.copied_items:
+        text += (
+            f"; what {splits.copied_items[0]} shows in the test period is, moved in time, in "
+            "another item before T0: take one of them out"
         )
     return text
 

@@ -6,7 +6,9 @@ from test_fingerprints import SHAPES, walk
 
 from toto_core.data.fingerprints import CHANNELS, Fingerprints, record
 from toto_core.data.overlap import (
+    Overlap,
     contamination,
+    copied_ahead,
     find_overlaps,
     linked_groups,
     near_duplicates,
@@ -190,6 +192,39 @@ def test_groups_are_linked_over_several_steps():
     assert [(pair.item, pair.other) for pair in pairs] == [("a", "b"), ("b", "c")]
     groups = {"a": "x", "b": "m", "c": "n", "d": "o"}
     assert linked_groups(pairs, groups) == {"x": "m", "m": "m", "n": "m", "o": "o"}
+
+
+def pair_of(**changes):
+    values = {
+        "item": "fine",
+        "other": "coarse",
+        "rates": (24, 1),
+        "common": 9,
+        "share": 1.0,
+        "first": 1000,
+        "last": 3000,
+        "other_first": 10,
+    }
+    return Overlap(**values | changes)
+
+
+@pytest.mark.parametrize(
+    ("coarse_limits", "expected"),
+    [
+        pytest.param((110, 150), set(), id="ends before T1"),  # step 109 is step 3376
+        pytest.param((162, 200), {"fine"}, id="ends behind T1"),  # step 161 is step 4624
+        pytest.param((0, 200), set(), id="not trained on"),
+        pytest.param((110, 120), {"coarse"}, id="the other way round"),  # 3999 is step 134.9
+    ],
+)
+def test_an_alignment_tells_what_is_copied_ahead(coarse_limits, expected):
+    limits = {"fine": (4000, 4500), "coarse": coarse_limits}
+    assert copied_ahead([pair_of()], limits) == expected
+
+
+def test_contamination_takes_what_is_known(tmp_path):
+    found = contamination(named(a=walk(1)), named(b=walk(2)), copied=["a"])
+    assert (found["overlap"], found["items"], found["examples"]) == ("found", ["a"], [])
 
 
 def test_contamination_names_the_items_that_were_seen():

@@ -299,6 +299,18 @@ def test_the_same_series_at_another_rate_is_caught(tmp_path):
     assert duplicates == 1
 
 
+def test_a_rate_too_coarse_for_the_test_period_is_caught_by_the_whole_history(tmp_path):
+    """40 days of a test period are 40 values of the copy: their alignment before T1 tells."""
+    long = series("long", walk(7, 9000))
+    others = [series(f"i{n}", walk(n, 9000)) for n in range(3)]
+    daily = walk(7, 9000)[1800:].reshape(-1, 24).mean(axis=1)
+    record, check, duplicates = verdict_on(
+        tmp_path, [*others, long, series("day", daily, every=24)]
+    )
+    assert (record["overlap"], record["items"], duplicates) == ("found", ["long"], 1)
+    assert check.outcome == FAIL
+
+
 def test_the_same_series_at_the_same_time_is_a_near_duplicate_and_no_overlap(tmp_path):
     """Both are cut at the same time: no target was seen, but they are one series for the split."""
     twin = series("twin", 5 + walk(1) * 100)

@@ -9,6 +9,7 @@ Shapes: F fingerprints of one side, G of the other, M pairs that match.
 """
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -116,14 +117,41 @@ def linked_groups(pairs: list[Overlap], group_of: dict[str, str]) -> dict[str, s
     return {group: root(group) for group in parent}
 
 
+def copied_ahead(pairs: Iterable[Overlap], limits: Mapping[str, tuple[int, int]]) -> set[str]:
+    """Name the items whose test period lies in the training part of a near duplicate.
+
+    The alignment of a pair holds for all that they have in common, so this finds copies whose
+    test period by itself is too short for five fingerprints.
+
+    Args:
+        limits: steps of each item before T0, 0 where it is not trained on, and before T1.
+    """
+    copied = set()
+    for pair in pairs:
+        rate, other_rate = pair.rates
+        places = ((pair.item, pair.first, rate), (pair.other, pair.other_first, other_rate))
+        for (asked, first, step), (seen, other_first, other_step) in (places, places[::-1]):
+            trained, (_, tested) = limits[seen][0], limits[asked]
+            # One common step of tolerance: a coarser value stands for several finer ones.
+            last = first + (trained - 1 - other_first) * step / other_step
+            if trained and last >= tested + step:
+                copied.add(asked)
+    return copied
+
+
 def contamination(
-    targets: Fingerprints, seen: Fingerprints, *, max_listed: int = 20
+    targets: Fingerprints,
+    seen: Fingerprints,
+    *,
+    copied: Iterable[str] = (),
+    max_listed: int = 20,
 ) -> dict[str, object]:
     """Say whether targets overlap with what training has seen.
 
     Args:
         targets: of values that training must not have seen.
         seen: of all that it has.
+        copied: items of ``targets`` that are known to be in it, by ``copied_ahead``.
 
     Returns:
         ``overlap``: ``none`` or ``found``; ``items``: the names of the found ones; ``examples``:
@@ -132,7 +160,7 @@ def contamination(
         ``seen_items`` there are, and the models of ``unknown`` training that were the base.
     """
     pairs = find_overlaps(targets, seen)
-    items = sorted({pair.item for pair in pairs})
+    items = sorted({pair.item for pair in pairs} | set(copied))
     strongest = sorted(pairs, key=lambda pair: (-pair.common, pair.item, pair.other))
     enough = np.bincount(targets.item[targets.channel == 0], minlength=len(targets.items))
     return {

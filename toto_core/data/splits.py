@@ -70,6 +70,7 @@ class Splits(BaseModel):
         test_end: exclusive.
         min_context: observed steps an item needs before an origin to be judged there.
         held_out_groups: never trained on, sorted.
+        copied_items: what they show from T1 on is, moved in time, in another item before T0.
         purge: the rule in words.
     """
 
@@ -90,6 +91,7 @@ class Splits(BaseModel):
     held_out_items: tuple[str, ...]
     train_items: tuple[str, ...]
     folds: tuple[Fold, ...]
+    copied_items: tuple[str, ...] = ()
     rule: str = RULE
     purge: str = PURGE
 
