@@ -70,3 +70,14 @@ def test_phase_of_a_jittering_clock_is_a_circular_mean():
     phase, off = phase_of([98, 99, 101, 103, 104])
     assert phase == 1
     assert off == [-3, -2, 0, 2, 3]
+
+
+def test_division_is_that_of_whole_numbers_even_in_the_year_9999():
+    rng = np.random.default_rng(0)
+    latest = int(us("9999-12-31")[0])
+    times = np.concatenate([rng.integers(-latest, latest, 20_000), us("2024-02-29", "1969-12-31")])
+    interval = rng.choice([1, 3, 7, 1000, 60_000_000, 3_600_000_000], len(times))
+    quotient, remainder = grid.divided(times, interval)
+    assert (quotient == times // interval).all()
+    assert (remainder == times % interval).all()
+    assert (np.floor(times / interval) != quotient).any()  # floating point alone would not do

@@ -11,7 +11,7 @@ from toto_core.data import rules
 from toto_core.data.conservation import Sums
 from toto_core.data.examples import Example
 from toto_core.data.tally import Counts
-from toto_core.report.validation_page import Findings, page
+from toto_core.report.validation_page import MAX_LINES, Findings, page
 
 SETTINGS = dict.fromkeys(rules.OPTIONAL, 1)
 
@@ -103,6 +103,13 @@ def test_bad_value_near_the_others_is_drawn_where_it_is():
     html = page(dirty(examples=[example(bad=((3, 42.0),))]))
     (down,) = re.findall(r'class="dot bad" cx="[\d.]+%" cy="([\d.-]+)"', html)
     assert 0 < float(down) < 30
+
+
+def test_many_bad_rows_are_dots_without_lines():
+    bad = tuple((n % 50, 41.0) for n in range(MAX_LINES + 1))
+    html = page(dirty(examples=[example(bad=bad)]))
+    assert html.count('class="dot bad"') == MAX_LINES + 1
+    assert 'class="fault"' not in html
 
 
 def test_panel_of_a_series_rejected_whole_is_drawn_in_red():

@@ -13,7 +13,7 @@ import polars as pl
 from jaxtyping import Int64
 
 from toto_core.config import ValidateParams
-from toto_core.data import bars, counters, grid, outliers, rules, stock_splits
+from toto_core.data import bars, counters, grid, outliers, rules, skipped_hours, stock_splits
 from toto_core.data.grid import Calendar
 from toto_core.data.sieve import Sieve, observed
 
@@ -129,7 +129,7 @@ def _put_on_grid(sieve: Sieve, calendars: Mapping[str, Calendar]) -> None:
     """Give each row its cell, with repairs."""
     # Rows without a value and rows with a fault are counted among the samples of a skipped hour.
     sieve.rows, sieve.series = grid.locate(sieve.rows, sieve.series, calendars)
-    sieve.rows = grid.renumber_dst(sieve.rows, sieve.series)
+    sieve.rows = skipped_hours.renumber_dst(sieve.rows, sieve.series)
 
 
 def _drop_faults(sieve: Sieve) -> None:

@@ -17,6 +17,7 @@ from toto_core.report.style import STYLE
 HEIGHT = 112  # of a panel, CSS pixels
 ALMOST_ALL = 0.9999  # a larger share is not rounded to all
 MAX_RULES = 3  # named beside an item
+MAX_LINES = 40  # upright ones through bad rows; of more the dots alone are clearer
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def _panel(example: Example) -> str:
     chart = Chart(x=x, y=(low, high), height=HEIGHT)
     chart.line(example.times, example.values, "bad" if is_whole else "truth")
     if not is_whole:
-        for time in example.bad_times:
+        for time in example.bad_times if len(example.bad_times) <= MAX_LINES else ():
             chart.upright(float(time), "fault")
         chart.dots(example.bad_times, np.clip(example.bad_values, low, high), "dot bad")
     chart.y_ticks(value_ticks(low, high, count=3))
