@@ -2,10 +2,12 @@
 
 import bz2
 import json
+import re
 from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
+import psutil
 import pytest
 from ingested import Ingested
 
@@ -176,6 +178,26 @@ def test_items_of_two_gift_eval_data_sets_do_not_mix(tmp_path):
     gift_eval(tmp_path / "b", ["T1"])
     with pytest.raises(DataError, match=r"b/data.*: item 'T1' has the layout gluonts and the fold"):
         Ingested(tmp_path, "a", "b")
+
+
+def test_item_that_cannot_be_sorted_in_memory_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(spool, "ROWS_PER_SHARD", 1000)
+    monkeypatch.setattr(spool, "SORT_BYTES", psutil.virtual_memory().total // 5000)
+    count = 9000
+    pl.DataFrame(
+        {
+            "item_id": ["short"] * 1000 + ["long"] * (count - 1000),
+            "timestamp": START_S + 60 * np.arange(count),
+            "target": np.arange(float(count)),
+        }
+    ).write_parquet(tmp_path / "x.parquet")
+    with pytest.raises(DataError) as caught:
+        Ingested(tmp_path, "x.parquet")
+    assert re.fullmatch(
+        r"ingest: item 'long' has most of \d000 rows that are sorted together, \d+ fit into the "
+        r"memory that is free; resample the item or split it in time",
+        str(caught.value),
+    )
 
 
 @pytest.mark.slow

@@ -4,8 +4,9 @@ A column's own format is found once (``detect_format``) and tried first; what it
 tried with every format that cannot be misread, so that a column may hold two formats.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 import polars as pl
@@ -194,9 +195,14 @@ def _best_format(text: pl.Series) -> str | None:
     return best if most else None
 
 
-def _nums_parsed(text: pl.Series, formats: Sequence[str]) -> list[int]:
+def _nums_parsed(text: pl.Series, formats: tuple[str, ...]) -> list[int]:
     """How many values fit each format, all formats at once."""
-    counts = [
+    return list(pl.DataFrame({"text": text}).select(_counts_of(formats)).row(0))
+
+
+@lru_cache(maxsize=2)
+def _counts_of(formats: tuple[str, ...]) -> list[pl.Expr]:
+    return [
         pl.col("text")
         .str.to_datetime(name, strict=False, time_unit="us")
         .to_physical()
@@ -205,7 +211,6 @@ def _nums_parsed(text: pl.Series, formats: Sequence[str]) -> list[int]:
         .alias(name)
         for name in formats
     ]
-    return list(pl.DataFrame({"text": text}).select(counts).row(0))
 
 
 def check_timezone(name: str) -> None:
