@@ -25,7 +25,7 @@ from toto_core.data.corpus import (
 )
 from toto_core.data.fingerprints import FEW_POINTS, Recorder
 from toto_core.data.splits import Splits, points_before, validation_positions
-from toto_core.data.synthetic import generate
+from toto_core.data.synthetic import generate, worthwhile_processes
 from toto_core.data.tables import ROLES, Item, num_values, read_items, read_items_table
 from toto_core.errors import ConfigError
 from toto_core.files import write_json
@@ -171,6 +171,7 @@ def _synthetic(params: Params, splits: Splits) -> Iterator[Entry]:
         params.augment.num_synthetic,
         length=length,
         weights=params.augment.families.model_dump(),
+        processes=worthwhile_processes(params.augment.num_synthetic * length),
     )
     for index, (family, values) in enumerate(series):
         yield Entry(

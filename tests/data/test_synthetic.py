@@ -1,12 +1,14 @@
 """What holds for all synthetic families: repeatable by number, finite, drawn as weighted."""
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toto_core.config import FamilyWeights
-from toto_core.data.synthetic import FAMILIES, generate, synthetic_series
+from toto_core.data.synthetic import FAMILIES, generate, synthetic_series, worthwhile_processes
 
 BEGIN_LATE = {"economy"}  # with missing values before the first, docs/data.md
 ALL = dict.fromkeys(FAMILIES, 1.0)
@@ -76,3 +78,11 @@ def test_families_are_drawn_as_weighted_and_never_at_weight_zero():
     assert abs(np.mean([name == "trend_season" for name in names]) - 0.75) < 4 * np.sqrt(
         0.75 * 0.25 / 800
     )
+
+
+def test_few_points_are_made_by_this_process_alone():
+    assert worthwhile_processes(400 * 1024) == 1
+
+
+def test_no_more_processes_than_cores_make_many_points():
+    assert worthwhile_processes(10**12) == len(os.sched_getaffinity(0))

@@ -4,7 +4,11 @@ A series is a pure function of (seed, index), whatever the number of processes. 
 the families and their sources.
 """
 
-from toto_core.data.synthetic.generation import generate, synthetic_series
+from toto_core.data.synthetic.generation import (
+    generate,
+    synthetic_series,
+    worthwhile_processes,
+)
 from toto_core.data.synthetic.registry import FAMILIES, SHORTEST, Family
 
-__all__ = ["FAMILIES", "SHORTEST", "Family", "generate", "synthetic_series"]
+__all__ = ["FAMILIES", "SHORTEST", "Family", "generate", "synthetic_series", "worthwhile_processes"]

@@ -3,6 +3,7 @@
 Shapes: V variates, T time steps.
 """
 
+import os
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ from toto_core.data.synthetic.registry import FAMILIES, SHORTEST
 _STREAM: Final = 4  # apart from the streams of data.windows and of training
 _weights_in_order: Final = itemgetter(*FAMILIES)
 CHUNK_POINTS: Final = 1 << 18  # of a task, rows counted once: long beside its start
+_POINTS_OF_A_PROCESS: Final = 1 << 24
 
 Made = tuple[str, Float32[np.ndarray, "V T"]]
 
@@ -76,6 +78,15 @@ def generate(
                 yield from ahead.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def worthwhile_processes(num_points: int) -> int:
+    """How many processes should make ``num_points``, at most as many as this one has cores.
+
+    A new process takes as long to start as a million points take to make.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(cores or 1, num_points // _POINTS_OF_A_PROCESS))
 
 
 def _chunk(
