@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -119,9 +120,10 @@ def test_panel_of_a_series_rejected_whole_is_drawn_in_red():
 
 
 def test_names_and_reasons_are_escaped():
-    html = page(dirty(examples=[example(item=NASTY)], worst=[(NASTY, 40, "stale", 100)]))
+    shown = replace(example(item=NASTY), reason=f"found {NASTY}")
+    html = page(dirty(examples=[shown], worst=[(NASTY, 40, "stale", 100)]))
     assert NASTY not in html
-    assert html.count("&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt; &amp; co") == 3
+    assert html.count("&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt; &amp; co") == 4
 
 
 def test_worst_items_name_their_share_and_a_few_rules():
