@@ -4,14 +4,8 @@ import numpy as np
 import pytest
 
 from toto_core.data import fingerprints
-from toto_core.data.fingerprints import (
-    CHANNELS,
-    HALF,
-    Fingerprints,
-    Recorder,
-    merged,
-    record,
-)
+from toto_core.data.fingerprints import Fingerprints, Recorder, merged, record
+from toto_core.data.landmarks import CHANNELS, HALF
 from toto_core.errors import DataError
 
 
@@ -220,3 +214,10 @@ def test_all_windows_are_four_times_those_that_are_stored():
     assert (every.channel == 0).sum() == (some.channel == 0).sum()
     assert 3.5 < (every.channel == 1).sum() / (some.channel == 1).sum() < 4.5
     assert (some.coarse_share, every.coarse_share) == (0.25, 1.0)
+
+
+def test_the_largest_numbers_there_are_have_fingerprints_or_none_but_no_fault():
+    values = walk() / np.abs(walk()).max() * np.float32(3e38)
+    found = of(values)
+    assert set(at(found, 1)) <= set(at(of(walk()), 1))
+    assert len(found) > 0

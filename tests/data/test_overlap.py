@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from test_fingerprints import SHAPES, walk
 
-from toto_core.data.fingerprints import CHANNELS, Fingerprints, record
+from toto_core.data.fingerprints import Fingerprints, record
+from toto_core.data.landmarks import CHANNELS
 from toto_core.data.overlap import (
     Overlap,
     contamination,

@@ -1,19 +1,11 @@
 """Fingerprints of series: short hashes by which a copy is known again under any name.
 
-A fingerprint describes ``SIZE`` neighbouring second differences of a series at one of several
-sampling rates: which of them are the larger half, and their signs. Level, trend, unit and scale
-drop out, and small errors of rounding seldom change it. A window is taken where its middle is the
-largest value of the window: such places follow from the content, so that they are found again at
-any offset and in any phase of a coarser copy. Coarser rates are means of ``rate`` steps (averages,
-sums) and every ``rate``-th value (closing prices, fewer scrapes).
+A fingerprint is the hash of a window at one of several sampling rates (``data.landmarks``).
+Coarser rates are means of ``rate`` steps (averages, sums) and every ``rate``-th value (closing
+prices, fewer scrapes). Whatever an item shows at two times is left out: pure seasons, which others
+may have.
 
-What many unrelated series look like is left out: smooth windows, windows of few distinct values
-(counts, steps, constant stretches), and whatever an item shows at two times (pure seasons). The
-places are chosen like winnowing does in texts (Schleimer, Wilkerson and Aiken, 2003); that several
-fingerprints must agree on one offset (``data.overlap``) comes from finding recordings of music
-(Wang, 2003).
-
-Shapes: T time steps, V variates, W windows, P phases, F fingerprints.
+Shapes: T time steps, V variates, F fingerprints.
 """
 
 import zipfile
@@ -22,31 +14,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int32, Int64, Shaped, UInt8, UInt32
+from jaxtyping import Bool, Float32, Int32, Int64, Shaped, UInt8, UInt32
 
+from toto_core.data.landmarks import (
+    CHANNELS,
+    COARSE_SHARE,
+    HALF,
+    RATES,
+    landmark_windows,
+)
 from toto_core.errors import DataError
 from toto_core.files import writing
 
-HALF = 10
-SIZE = 2 * HALF + 1
-RATES = (2, 3, 4, 5, 6, 7, 12, 24)
-# Rate and whether its values are means. The place in this table is stored.
-CHANNELS = ((1, False), *((rate, mean) for rate in RATES for mean in (True, False)))
-# Of the windows at a coarser rate, which have as many phases as the rate, this share is kept of
-# more points than FEW_POINTS; of fewer, all.
-COARSE_SHARE = 0.25
+# Of the windows at a coarser rate COARSE_SHARE is kept of more points than these, of fewer all.
 FEW_POINTS = 4_000_000
 # More fingerprints than these are thinned out by their hash, the same ones everywhere.
 MAX_STORED = 2**24
 # Of an item's fingerprints at one rate, this share may show up twice.
 MAX_REPEATED = 0.1
 
-_MIN_DISTINCT = SIZE // 2
-_MIN_CHANGES = SIZE // 3
 _PIECE = 2**16
 _REACH = (HALF + 2) * RATES[-1]
-_WEIGHTS = np.random.default_rng(7).integers(1, 2**62, (2, SIZE), dtype=np.uint64) * 2 + 1
-_MIX = np.uint64(0x9E3779B97F4A7C15)
 _MADE_WITH = np.array(
     [HALF, COARSE_SHARE, MAX_REPEATED, *(n for channel in CHANNELS for n in channel)]
 )
@@ -236,7 +224,7 @@ def _of_pieces(pieces: list[_Piece], *, all_windows: bool) -> tuple[np.ndarray, 
         if mean:
             coarse = sums[rate:] - sums[:-rate]
             coarse[gaps[rate:] != gaps[:-rate]] = np.nan
-        hashes, places = _windows(coarse, rate, all_windows=all_windows)
+        hashes, places = landmark_windows(coarse, rate, all_windows=all_windows)
         piece = np.searchsorted(begins, places, side="right") - 1
         start, first, last, item = (
             np.array([getattr(piece, name) for piece in pieces], np.int64)[piece]
@@ -247,81 +235,6 @@ def _of_pieces(pieces: list[_Piece], *, all_windows: bool) -> tuple[np.ndarray, 
         channels = np.full(own.sum(), channel, np.uint8)
         rows.append((hashes[own], channels, positions[own], item[own].astype(np.int32)))
     return _joined(rows)
-
-
-def _windows(
-    values: Float64[np.ndarray, " T"], rate: int, *, all_windows: bool
-) -> tuple[UInt32[np.ndarray, " W"], Int64[np.ndarray, " W"]]:
-    """Hash the windows of every ``rate``-th value around each place that stands out.
-
-    Returns:
-        Hashes, and the index of each window's middle value.
-    """
-    none = np.zeros(0, np.uint32), np.zeros(0, np.int64)
-    if len(values) < (SIZE + 2) * rate:
-        return none
-    curve = values[2 * rate :] - 2 * values[rate:-rate] + values[: -2 * rate]
-    # Column p holds phase p; the tail that fills no row is lost to the gap behind the last piece.
-    curve_WP = curve[: len(curve) // rate * rate].reshape(-1, rate).astype(np.float32)
-    peak_WP = _sliding_max(curve_WP)
-    middle_WP = curve_WP[HALF : len(curve_WP) - HALF]
-    # A missing value makes the maximum NaN, which equals nothing.
-    found = np.flatnonzero((middle_WP == peak_WP) & (middle_WP > 0))
-    centre = found + HALF * rate
-    flat = curve_WP.reshape(-1)
-    if rate > 1 and not all_windows:
-        centre = centre[_chosen(flat, centre, rate)]
-    windows = flat[centre[:, None] + rate * np.arange(-HALF, HALF + 1)]
-    symbols, good = _symbols(windows)
-    return _hashes(symbols[good]), centre[good] + rate
-
-
-def _sliding_max(values: Float32[np.ndarray, "T P"]) -> Float32[np.ndarray, "W P"]:
-    """Maximum of every ``SIZE`` rows, by doubling."""
-    width = 1
-    while 2 * width <= SIZE:
-        values = np.maximum(values[:-width], values[width:])
-        width *= 2
-    return np.maximum(values[: -(SIZE - width)], values[SIZE - width :])
-
-
-def _chosen(
-    flat: Float32[np.ndarray, " T"], centre: Int64[np.ndarray, " W"], rate: int
-) -> Bool[np.ndarray, " W"]:
-    """Choose ``COARSE_SHARE`` of the windows by what they hold: two even questions to each."""
-    answers = [
-        np.abs(flat[centre + apart * rate]) > np.abs(flat[centre - apart * rate])
-        for apart in (2, 3)
-    ]
-    return answers[0] & answers[1]
-
-
-def _symbols(
-    windows: Float32[np.ndarray, "W size"],
-) -> tuple[UInt8[np.ndarray, "W size"], Bool[np.ndarray, " W"]]:
-    """Turn windows into 0 (small half), 1 (large, negative), 2 (large, positive).
-
-    Returns:
-        The symbols, and which windows tell a series from others.
-    """
-    size = np.abs(windows)
-    order = np.sort(size, axis=1)
-    still = 1e-5 * order[:, -1]
-    edge = (order[:, HALF] + order[:, HALF + 1]) / 2
-    symbols = (size > edge[:, None]) * (1 + (windows > 0)).astype(np.uint8)
-    distinct = (np.diff(order, axis=1) > still[:, None]).sum(axis=1)
-    changes = (symbols[:, 1:] != symbols[:, :-1]).sum(axis=1)
-    clear = order[:, HALF + 1] - order[:, HALF] > still
-    return symbols, clear & (distinct >= _MIN_DISTINCT) & (changes >= _MIN_CHANGES)
-
-
-def _hashes(symbols: UInt8[np.ndarray, "W size"]) -> UInt32[np.ndarray, " W"]:
-    mixed = np.zeros(len(symbols), np.uint64)
-    for place in range(SIZE):
-        for symbol in (1, 2):
-            mixed += _WEIGHTS[symbol - 1, place] * (symbols[:, place] == symbol)
-    mixed ^= mixed >> np.uint64(31)
-    return ((mixed * _MIX) >> np.uint64(32)).astype(np.uint32)
 
 
 def _kept(hashes: UInt32[np.ndarray, " F"], thinned: int) -> Bool[np.ndarray, " F"]:

@@ -3,7 +3,8 @@
 Two series are said to overlap where fingerprints agree on one pair of sampling rates and one offset
 in time, and make up at least ``MIN_SHARE`` of what either shows in that stretch. How many must
 agree depends on that share: ``MIN_COMMON`` where it is everything, 17 where it is ``MIN_SHARE``. A
-single common fingerprint is chance, several in one line are not.
+single common fingerprint is chance, several in one line are not: recordings of music are found so
+(Wang, 2003).
 
 Shapes: F fingerprints of one side, G of the other, M pairs that match.
 """
@@ -15,7 +16,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from jaxtyping import Int64
 
-from toto_core.data.fingerprints import CHANNELS, HALF, Fingerprints
+from toto_core.data.fingerprints import Fingerprints
+from toto_core.data.landmarks import CHANNELS, HALF
 
 MIN_COMMON = 5
 MIN_SHARE = 0.3
