@@ -83,6 +83,19 @@ def test_neighbours_in_a_batch_do_not_touch():
     assert set(together.item.tolist()) == {0, 1, 3}
 
 
+def test_items_of_few_points_cost_nothing_and_the_shortest_of_all_has_one():
+    recorder, values = Recorder(), walk(12, 2000)
+    for n in range(20_000):
+        recorder.add(f"{n}", values[None, :22])
+    shortest = [values[n : n + 23] for n in range(500)]
+    for n, part in enumerate(shortest):
+        recorder.add(f"part {n}", part[None])
+    found = recorder.fingerprints()
+    assert len(found.items) == 20_500
+    assert set(found.position.tolist()) == {11}
+    assert (found.item >= 20_000).all()
+
+
 def test_no_window_holds_a_missing_value():
     values = walk(length=400)
     values[200] = np.nan

@@ -21,6 +21,7 @@ from toto_core.data.landmarks import (
     COARSE_SHARE,
     HALF,
     RATES,
+    SIZE,
     landmark_windows,
 )
 from toto_core.errors import DataError
@@ -138,6 +139,8 @@ class Recorder:
         number = len(self._items)
         self._items.append(item_id)
         length = values.shape[1]
+        if length < SIZE + 2:
+            return
         for row in values:
             for start in range(0, max(length - 2 * _REACH, 1), _PIECE):
                 end = min(length, start + _PIECE + 2 * _REACH)
@@ -218,6 +221,9 @@ def _of_pieces(pieces: list[_Piece], *, all_windows: bool) -> tuple[np.ndarray, 
     missing = np.isnan(values)
     sums = np.append(0.0, np.cumsum(np.where(missing, 0.0, values)))
     gaps = np.append(0, np.cumsum(missing))
+    starts, firsts, lasts, items = np.array(
+        [(piece.start, piece.first, piece.last, piece.item) for piece in pieces], np.int64
+    ).T
     rows = []
     for channel, (rate, mean) in enumerate(CHANNELS):
         coarse = values
@@ -226,14 +232,10 @@ def _of_pieces(pieces: list[_Piece], *, all_windows: bool) -> tuple[np.ndarray, 
             coarse[gaps[rate:] != gaps[:-rate]] = np.nan
         hashes, places = landmark_windows(coarse, rate, all_windows=all_windows)
         piece = np.searchsorted(begins, places, side="right") - 1
-        start, first, last, item = (
-            np.array([getattr(piece, name) for piece in pieces], np.int64)[piece]
-            for name in ("start", "first", "last", "item")
-        )
-        positions = places - begins[piece] + start
-        own = (positions >= first) & (positions < last)
+        positions = places - begins[piece] + starts[piece]
+        own = (positions >= firsts[piece]) & (positions < lasts[piece])
         channels = np.full(own.sum(), channel, np.uint8)
-        rows.append((hashes[own], channels, positions[own], item[own].astype(np.int32)))
+        rows.append((hashes[own], channels, positions[own], items[piece[own]].astype(np.int32)))
     return _joined(rows)
 
 
