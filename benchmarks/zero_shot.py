@@ -41,8 +41,9 @@ from toto_core.training.device import choose_device, choose_dtype, suit_threads
 from toto_core.training.loop import train
 from toto_core.training.settings import TrainSettings
 
-# What differs from params.yaml, which is tuned for the demo fleet: windows long enough for weeks of
-# hours, one variate to a row, rates and batch of a small model and a short run.
+# What differs from params.yaml, which is for one's own series: windows long enough for weeks of
+# hours, one variate to a row, rate and batch of a small model and a short run, no clipping (which
+# would act on every step), and all augmentations.
 RUN: Mapping[str, object] = {
     "model.size": "1m",
     "model.context_length": 1536,
@@ -50,10 +51,22 @@ RUN: Mapping[str, object] = {
     "train.num_variates": 1,
     "train.lr": 0.2,
     "train.max_steps": 1_000_000,
+    "train.max_grad_norm": 1e6,
     "train.compile": "default",
     "train.data_workers": 0,
     "augment.num_synthetic": 100_000,
     "augment.synthetic_length": 2048,
+    "train.augment.resample": 0.2,
+    "train.augment.mixup": 0.2,
+    "train.augment.variate_shuffle": 0.5,
+    "train.augment.time_warp": 0.05,
+    "train.augment.time_flip": 0.05,
+    "train.augment.amplitude_modulation": 0.3,
+    "train.augment.censoring": 0.2,
+    "train.augment.spikes": 0.05,
+    "train.augment.sign_flip": 0.3,
+    "train.augment.gaps": 0.1,
+    "train.augment.variate_dropout": 0.05,
 }
 _ANCHORS = ("Toto-2.0-4m", "goia-forecast-nano-v0", "TempoPFN", "chronos-2-synth", "auto_theta")
 _CHUNK = 1024  # forecasts of one call
