@@ -146,7 +146,8 @@ class Recorder:
                 end = min(length, start + _PIECE + 2 * _REACH)
                 first = start + _REACH if start else 0
                 last = end if end == length else end - _REACH
-                self._pieces.append(_Piece(number, row[start:end], start, first, last))
+                # A copy, or a piece that waits would hold the whole item in memory.
+                self._pieces.append(_Piece(number, row[start:end].copy(), start, first, last))
                 self._waiting += end - start + RATES[-1]
                 if self._waiting >= _PIECE:
                     self._take()
