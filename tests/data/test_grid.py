@@ -42,8 +42,15 @@ def test_calendar_of_business_days_has_the_days_that_were_observed():
     assert calendar.times.tolist() == us("2024-01-05T09:00", "2024-01-08T09:00").tolist()
 
 
-def test_calendar_of_every_second_month_is_not_filled():
-    calendar = grid.make_calendar(us("2024-01-31", "2024-03-31", "2024-07-31"), "2M")
+def test_calendar_of_every_second_month_has_the_one_that_nobody_observed():
+    seen = us("2024-01-31", "2024-03-31", "2024-07-31")
+    calendar = grid.make_calendar(seen, "2M")
+    assert calendar.times.tolist() == sorted([*seen, *us("2024-05-01")])
+
+
+def test_every_second_month_may_be_an_even_or_an_odd_one():
+    even = us("2024-02-15", "2024-04-15", "2024-06-15")
+    calendar = grid.make_calendar(np.append(even, us("2024-03-15", "2024-05-15")), "2M")
     assert len(calendar.times) == 3
 
 

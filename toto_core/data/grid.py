@@ -29,7 +29,7 @@ class Calendar:
     """The points that a calendar frequency has: periods (days, months ..) and a time in each.
 
     Attributes:
-        periods: strictly increasing numbers of the periods since 1970.
+        periods: strictly increasing numbers of the periods since 1970; of 2M each is two months.
         times: a time stamp in each period, strictly increasing.
     """
 
@@ -55,20 +55,27 @@ def period_start(periods: Int64[np.ndarray, " N"], freq: str) -> Int64[np.ndarra
     return months.astype("datetime64[M]").astype("datetime64[us]").astype(np.int64)
 
 
+def _step_of(times: Int64[np.ndarray, " N"], freq: str) -> Int64[np.ndarray, " N"]:
+    """Number the steps: the periods of ``period_of``, ``count`` of them together."""
+    frequency = parse_freq(freq)
+    # Of every second business day nobody could say which one it is.
+    return period_of(times, freq) // (1 if frequency.unit == "B" else frequency.count)
+
+
 def make_calendar(times: Int64[np.ndarray, " N"], freq: str) -> Calendar:
     """Return the calendar of a frequency from all time stamps observed in the data set.
 
     Business days are those on which anything was observed: holidays are absent. Months, quarters
-    and years have no holidays, so every one from the first to the last is there.
+    and years have no holidays, so every step from the first to the last is there.
     """
     times = np.sort(times)
-    periods, first = np.unique(period_of(times, freq), return_index=True)
+    periods, first = np.unique(_step_of(times, freq), return_index=True)
     seen = times[first]
     frequency = parse_freq(freq)
-    if frequency.unit == "B" or frequency.count > 1 or len(periods) == 0:
+    if frequency.unit == "B" or len(periods) == 0:
         return Calendar(periods, seen)
     every = np.arange(periods[0], periods[-1] + 1)
-    filled = period_start(every, freq)
+    filled = period_start(every * frequency.count, freq)
     filled[periods - periods[0]] = seen
     return Calendar(every, filled)
 
@@ -103,7 +110,7 @@ def locate(
         off[part] = since - cell[part] * interval_R[part]
     for freq, calendar in calendars.items():
         mine = np.repeat((series["freq"].eq_missing(freq)).to_numpy()[index[starts]], counts)
-        cell[mine] = np.searchsorted(calendar.periods, period_of(time[mine], freq))
+        cell[mine] = np.searchsorted(calendar.periods, _step_of(time[mine], freq))
     of_item = pl.DataFrame(
         {
             "item": item,
