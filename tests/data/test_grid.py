@@ -88,3 +88,12 @@ def test_division_is_that_of_whole_numbers_even_in_the_year_9999():
     assert (quotient == times // interval).all()
     assert (remainder == times % interval).all()
     assert (np.floor(times / interval) != quotient).any()  # floating point alone would not do
+
+
+@pytest.mark.parametrize(
+    ("off_minutes", "hours", "is_off"),
+    [(60, 6, False), (-60, 3, False), (60, 2, True), (61, 6, True), (36, 6, False), (37, 6, True)],
+)
+def test_an_hour_is_no_distance_for_steps_of_several_hours(off_minutes, hours, is_off):
+    rows = pl.DataFrame({"off": [off_minutes * 60_000_000], "interval": [hours * 3_600_000_000]})
+    assert rows.select(grid.is_off_grid(pl.col("interval"))).item() is is_off

@@ -177,6 +177,19 @@ def test_local_midnights_over_both_changes_of_the_clock_share_a_grid(tmp_path, s
     assert len(set(np.diff(item.timestamps))) == 1
 
 
+@pytest.mark.parametrize("hours", [3, 4, 6, 8, 12])
+def test_steps_of_hours_in_local_time_share_a_grid_all_year(tmp_path, hours):
+    step = timedelta(hours=hours)
+    texts = [str(datetime(2024, 1, 1) + n * step) for n in range(366 * 24 // hours)]
+    item, metrics = valid(tmp_path, texts, timezone="America/New_York")
+    assert item.freq == f"{hours}h"
+    assert len(item.timestamps) == len(texts)
+    assert metrics["missing"] == metrics["rows_quarantined"] == 0
+    assert len(set(np.diff(item.timestamps))) == 1
+    winter = 366 - 238  # clocks changed on 10 March and 3 November
+    assert metrics["rows_repaired"] == pytest.approx(winter * 24 / hours, abs=24 / hours)
+
+
 def test_business_days_east_of_greenwich_are_not_shifted_to_sundays(tmp_path):
     texts = [f"{day} 00:00:00" for day in weekdays]
     item, metrics = valid(tmp_path, texts, timezone="Asia/Tokyo")

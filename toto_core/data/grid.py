@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float32, Int64, Integer
 
-from toto_core.data.frequency import DAY_US, parse_freq
+from toto_core.data.frequency import DAY_US, HOUR_US, parse_freq
 
 # A point that lies off its grid by at most this share of the interval is moved onto it: clocks
 # jitter, and a day in local time shifts by 1/24 at a change to daylight-saving time.
@@ -200,8 +200,13 @@ def _common_phases(mixed: pl.DataFrame) -> pl.DataFrame:
 
 
 def is_off_grid(interval: pl.Expr | pl.Series, off: str = "off") -> pl.Expr:
-    """Whether the column ``off`` is beyond what is moved onto the grid."""
-    return pl.col(off).abs() > interval * SNAP_SHARE
+    """Whether the column ``off`` is beyond what is moved onto the grid.
+
+    Steps of several hours in local time lie an hour off for half of the year.
+    """
+    distance = pl.col(off).abs()
+    is_summer = (distance == HOUR_US) & (interval > 2 * HOUR_US)
+    return (distance > interval * SNAP_SHARE) & ~is_summer
 
 
 @dataclass(frozen=True)
