@@ -65,7 +65,8 @@ def _recorded(items: Iterable[Item], recorder: Recorder) -> Iterator[Item]:
     """Pass items on, their targets fingerprinted."""
     for item in items:
         targets = [role == TARGET for role in item.roles]
-        recorder.add(item.item_id, item.values[targets])
+        # Choosing rows copies them, which a long item has no room for.
+        recorder.add(item.item_id, item.values if all(targets) else item.values[targets])
         yield item
 
 

@@ -131,3 +131,25 @@ def test_split_of_independent_series_names_no_copies(tmp_path):
     assert (metrics["near_duplicates"], metrics["near_duplicate_examples"]) == (0, [])
     assert "same series" not in summary.text
     assert "near-duplicates" not in summary.tables
+
+
+def test_a_covariate_in_common_is_no_copy(tmp_path):
+    """Two sites with the weather of one town."""
+    values = walks(3)
+    write_valid(tmp_path, {"a": 600, "b": 600}, {"a": values["i0"], "b": values["i1"]})
+    path = shard_path(tmp_path / paths.VALID, 0)
+    weather = pl.read_parquet(path).with_columns(
+        variate=pl.lit("weather"), value=pl.Series(np.tile(values["i2"], 2))
+    )
+    both = pl.concat([pl.read_parquet(path), weather.select(list(SERIES_SCHEMA))])
+    both.sort("item_id", "variate", "timestamp").write_parquet(path)
+    facts = pl.read_parquet(tmp_path / paths.VALID / ITEMS_FILE)
+    more = facts.with_columns(
+        variate=pl.lit("weather"), role=pl.lit("past_covariate").cast(facts.schema["role"])
+    )
+    pl.concat([facts, more]).sort("item_id", "variate").write_parquet(
+        tmp_path / paths.VALID / ITEMS_FILE
+    )
+    split.run(params_with(), tmp_path)
+    metrics = json.loads((tmp_path / paths.METRICS / "split.json").read_text())
+    assert metrics["near_duplicates"] == 0
