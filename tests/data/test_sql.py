@@ -119,3 +119,10 @@ def test_password_is_in_no_message(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match=r"sql oracle\+nothing://me:\*\*\*@host/base") as caught:
         ingest(tmp_path, {"uri_env": "BASE", "query": QUERY})
     assert "secret" not in str(caught.value)
+
+
+def test_password_is_cut_out_of_what_a_driver_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("BASE", "oracle+word://me:word@host/base")
+    with pytest.raises(ConfigError) as caught:
+        ingest(tmp_path, {"uri_env": "BASE", "query": QUERY})
+    assert "dialects:oracle.***" in str(caught.value)
