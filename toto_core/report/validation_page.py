@@ -106,10 +106,10 @@ def _rules_section(counts: Json) -> str:
         return section("What was set aside", lead, '<p class="note">Nothing: all rows passed.</p>')
     hit.sort(key=lambda rule: (-rule[1]["rows"], rule[0]))
     rows = [
-        (name, rules.MEANING[name], count_text(c["rows"]), count_text(c["series"]))
+        (name, count_text(c["rows"]), count_text(c["series"]), rules.MEANING[name])
         for name, c in hit
     ]
-    listed = table(("rule", "what it means", "rows", "series"), rows)
+    listed = table(("rule", "rows", "series", "what it means"), rows)
     return section("What was set aside", lead, f'<div class="names">{listed}</div>')
 
 
@@ -191,8 +191,8 @@ def _repairs_section(counts: Json) -> str:
     hit = [(name, number) for name, number in counts["repairs"].items() if number]
     if not hit:
         return section("What was repaired", lead, '<p class="note">Nothing.</p>')
-    rows = [(name, rules.MEANING[name], count_text(number)) for name, number in sorted(hit)]
-    listed = table(("repair", "what it does", "points"), rows)
+    rows = [(name, count_text(number), rules.MEANING[name]) for name, number in sorted(hit)]
+    listed = table(("repair", "points", "what it does"), rows)
     return section("What was repaired", lead, f'<div class="names">{listed}</div>')
 
 
