@@ -166,7 +166,7 @@ def ask(tmp_path, script, **changes):
         return ingest(tmp_path, address, {"load": "sum(load)"}, steps=9, **changes)
 
 
-@pytest.mark.parametrize("fault", [503, 500, 429, torn, torn_without_length], ids=str)
+@pytest.mark.parametrize("fault", [503, 500, 429, torn, torn_without_length])
 def test_busy_or_torn_answer_is_asked_for_again(tmp_path, without_pauses, fault):
     script = Script(fault, fault, matrix((WEB, POINTS)))
     report, _, _ = ask(tmp_path, script)

@@ -1,6 +1,5 @@
 """``toto data``: what validation kept and rejected, as a reader sees it."""
 
-
 import numpy as np
 import polars as pl
 import pytest
