@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.ingest import write_raw
+from benchmarks import ingest
 from toto_core.config import load_params
 
 _STEPS = 10_000  # points of each series
@@ -54,7 +54,7 @@ def compare(file_type: str, num_rows: int, repeats: int) -> None:
     sides = ["here"] + ["pandas"] * (importlib.util.find_spec("pandas") is not None)
     found: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
     with tempfile.TemporaryDirectory() as folder:
-        write_raw(Path(folder) / "raw", file_type, num_rows=num_rows, steps=_STEPS)
+        ingest.write_raw(Path(folder) / "raw", file_type, num_rows=num_rows, steps=_STEPS)
         for _ in range(repeats):
             for side in sides:
                 command = [sys.executable, "-m", "benchmarks.data", "--child", side, folder]
@@ -73,28 +73,14 @@ def compare(file_type: str, num_rows: int, repeats: int) -> None:
 
 def measure(side: str, root: Path) -> dict[str, float]:
     """Run one side in this process and say what it took."""
+    if side == "here":
+        return ingest.measure("all files + validate", root)
     start_s = time.perf_counter()
-    run_stages(root) if side == "here" else run_pandas(root)
+    run_pandas(root)
     return {
         "wall_s": time.perf_counter() - start_s,
         "memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
-
-
-def run_stages(root: Path) -> None:
-    """Run the two stages."""
-    from flows import ingest, validate  # noqa: PLC0415  (pandas need not wait for this import)
-
-    loaded = load_params(Path("params.yaml"))
-    files = {"source": "files", "paths": ("raw",)}
-    params = loaded.model_copy(
-        update={
-            "ingest": loaded.ingest.model_copy(update=files),
-            "validate_": loaded.validate_.model_copy(update={"bounds": {}}),
-        }
-    )
-    ingest.run(params, root)
-    validate.run(params, root)
 
 
 def run_pandas(root: Path) -> None:

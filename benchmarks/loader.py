@@ -10,6 +10,7 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,7 +84,9 @@ def noise_windows(folder: Path, settings: TrainSettings, context: int) -> Traini
     return windows_of(Corpus.open(folder), settings, context)
 
 
-def windows_of(corpus: Corpus, settings: TrainSettings, context: int) -> TrainingWindows:
+def windows_of(
+    corpus: Corpus, settings: TrainSettings, context: int, *, seed: int = 0
+) -> TrainingWindows:
     """Open windows on a corpus."""
     return TrainingWindows(
         corpus,
@@ -91,7 +94,7 @@ def windows_of(corpus: Corpus, settings: TrainSettings, context: int) -> Trainin
         context_length=context,
         batch_size=settings.batch_size,
         num_variates=settings.num_variates,
-        seed=0,
+        seed=seed,
         augment=settings.augment,
     )
 
@@ -99,20 +102,28 @@ def windows_of(corpus: Corpus, settings: TrainSettings, context: int) -> Trainin
 def random_walks(folder: Path) -> None:
     """Write a corpus of random walks."""
     rng = np.random.default_rng(0)
-    num_variates, num_steps = _CORPUS["variates"], _CORPUS["steps"]
+    shape = _CORPUS["variates"], _CORPUS["steps"]
+    write_items(
+        folder,
+        (rng.standard_normal(shape).cumsum(1).astype(np.float32) for _ in range(_CORPUS["items"])),
+    )
+
+
+def write_items(folder: Path, items: Iterable[np.ndarray]) -> None:
+    """Write a corpus of items [V, T], all of one T, that may be trained on to their end."""
     entries = (
         Entry(
             item_id=f"item-{n}",
             group="g",
             freq="1h",
-            source="noise",
-            values=rng.standard_normal((num_variates, num_steps)).cumsum(1).astype(np.float32),
-            roles=np.full(num_variates, TARGET, np.int8),
-            limits=np.array([num_steps]),
+            source="benchmark",
+            values=values,
+            roles=np.full(len(values), TARGET, np.int8),
+            limits=np.array([values.shape[1]]),
             validation_positions=np.zeros(0, np.int64),
             is_synthetic=False,
         )
-        for n in range(_CORPUS["items"])
+        for n, values in enumerate(items)
     )
     write_corpus(
         folder,

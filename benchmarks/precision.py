@@ -11,12 +11,11 @@ import argparse
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import torch
-from loader import PATCH_SIZE, settings_of
+from loader import PATCH_SIZE, settings_of, windows_of, write_items
 
 from toto_core.config import load_params
-from toto_core.data.corpus import TARGET, Corpus, Entry, Mixture, write_corpus
+from toto_core.data.corpus import Corpus
 from toto_core.data.synthetic import generate
 from toto_core.data.windows import TrainingWindows
 from toto_core.model import SIZES, Toto2, for_context
@@ -63,27 +62,7 @@ def write_series(folder: Path) -> None:
     """Write a corpus of single synthetic series."""
     families = load_params(Path("params.yaml")).augment.families.model_dump()
     series = generate(0, _NUM_SERIES, length=_LENGTH, weights=families)
-    entries = (
-        Entry(
-            item_id=f"item-{n}",
-            group="g",
-            freq="1h",
-            source="synthetic",
-            values=values[:1],
-            roles=np.full(1, TARGET, np.int8),
-            limits=np.array([_LENGTH]),
-            validation_positions=np.zeros(0, np.int64),
-            is_synthetic=False,
-        )
-        for n, (_, values) in enumerate(series)
-    )
-    write_corpus(
-        folder,
-        entries,
-        cutoffs=["train"],
-        num_validation_origins=0,
-        mixture=Mixture(synthetic_share=0.0),
-    )
+    write_items(folder, (values[:1] for _, values in series))
 
 
 def run(name: str, folder: Path, arguments: argparse.Namespace) -> tuple[float, float]:
@@ -91,15 +70,7 @@ def run(name: str, folder: Path, arguments: argparse.Namespace) -> tuple[float, 
     dtype, compiler = RUNS[name]
     rows, num_variates = map(int, arguments.shape.split("x"))
     settings = settings_of(rows, num_variates, max_steps=arguments.steps, compile=compiler)
-    windows = TrainingWindows(
-        Corpus.open(folder / "corpus"),
-        cutoff="train",
-        context_length=arguments.context,
-        batch_size=rows,
-        num_variates=num_variates,
-        seed=0,
-        augment=settings.augment,
-    )
+    windows = windows_of(Corpus.open(folder / "corpus"), settings, arguments.context)
     losses: list[float] = []
     state = train(
         Toto2(for_context(SIZES[arguments.size], arguments.context)).to_compute(dtype),

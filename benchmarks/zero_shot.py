@@ -28,11 +28,11 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
+from loader import windows_of, write_items
 
 from toto_core.config import Params
-from toto_core.data.corpus import TARGET, Corpus, Entry, Mixture, write_corpus
+from toto_core.data.corpus import Corpus
 from toto_core.data.synthetic import generate
-from toto_core.data.windows import TrainingWindows
 from toto_core.inference import Forecaster
 from toto_core.model import SIZES, Toto2, for_context
 from toto_core.training.budget import within_budget
@@ -42,8 +42,8 @@ from toto_core.training.loop import train
 from toto_core.training.settings import TrainSettings
 
 # What differs from params.yaml, which is for one's own series: windows long enough for weeks of
-# hours, one variate to a row, rate and batch of a small model and a short run, no clipping (which
-# would act on every step), and all augmentations.
+# hours, one variate to a row, rate and batch of a small model and a short run, no clipping
+# (docs/results.md: it costs), and all augmentations.
 RUN: Mapping[str, object] = {
     "model.size": "1m",
     "model.context_length": 1536,
@@ -176,51 +176,23 @@ def judged(
 def write_synthetic(folder: Path, params: Params) -> None:
     """Write the synthetic series of ``params`` as a corpus, and nothing else."""
     augment = params.augment
-    weights = augment.families.model_dump()
     series = generate(
         params.seed,
         augment.num_synthetic,
         length=augment.synthetic_length,
-        weights=weights,
+        weights=augment.families.model_dump(),
         processes=_PROCESSES,
     )
-    entries = (
-        Entry(
-            item_id=f"{family}/{n}",
-            group=family,
-            freq="",
-            source="synthetic",
-            values=values,
-            roles=np.full(len(values), TARGET, np.int8),
-            limits=np.array([values.shape[1]]),
-            validation_positions=np.zeros(0, np.int64),
-            is_synthetic=True,
-        )
-        for n, (family, values) in enumerate(series)
-    )
-    write_corpus(
-        folder,
-        entries,
-        cutoffs=["train"],
-        num_validation_origins=0,
-        mixture=Mixture(synthetic_share=1.0, size_exponent=0.0),
-    )
+    write_items(folder, (values for _, values in series))
 
 
 def trained(folder: Path, params: Params) -> tuple[Toto2, int, int]:
     """Train on the corpus in ``folder``; the averaged network, its steps, the points it saw."""
     device = choose_device(params.train.device)
     settings = TrainSettings.from_mapping(params.train.model_dump())
-    windows = TrainingWindows(
-        Corpus.open(folder / "corpus"),
-        cutoff="train",
-        context_length=params.model.context_length,
-        batch_size=settings.batch_size,
-        num_variates=settings.num_variates,
-        seed=params.seed,
-        augment=settings.augment,
-    )
-    config = for_context(SIZES[params.model.size], params.model.context_length)
+    corpus, context = Corpus.open(folder / "corpus"), params.model.context_length
+    windows = windows_of(corpus, settings, context, seed=params.seed)
+    config = for_context(SIZES[params.model.size], context)
     model = Toto2(config, seed=params.seed).to(device)
     model.to_compute(choose_dtype(settings.precision, device))
     seen = {"points": 0}
