@@ -108,6 +108,18 @@ def test_frequency_of_the_demo_must_be_one(tmp_path):
         ingest.run(params, tmp_path)
 
 
+def assert_file_is_too_large(params, root, *, most_bytes):
+    """Ingest where the system refuses longer files, as a full disk refuses more bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, hard))
+    try:
+        with pytest.raises(OSError, match=r"File too large") as caught:
+            ingest.run(params, root)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.errno == errno.EFBIG
+
+
 def test_disk_that_fills_leaves_the_last_good_output_alone(tmp_path):
     ingest.run(params_with(tmp_path, SMALL), tmp_path)
     before = digests(tmp_path)
@@ -121,15 +133,7 @@ def test_disk_that_fills_leaves_the_last_good_output_alone(tmp_path):
     )
     table.write_parquet(tmp_path / "x.parquet")
     params = files_params(tmp_path, "x.parquet")
-    # The system refuses longer files as a full disk refuses more bytes.
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
-    try:
-        with pytest.raises(OSError, match=r"File too large") as caught:
-            ingest.run(params, tmp_path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert caught.value.errno == errno.EFBIG
+    assert_file_is_too_large(params, tmp_path, most_bytes=100_000)
     assert digests(tmp_path) == before
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["series"]
 
@@ -146,14 +150,7 @@ def test_disk_that_fills_while_rows_are_dealt_to_buckets_is_told(tmp_path, monke
     )
     rows.write_parquet(tmp_path / "x.parquet")
     params = files_params(tmp_path, "x.parquet")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
-    try:
-        with pytest.raises(OSError, match=r"File too large") as caught:
-            ingest.run(params, tmp_path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert caught.value.errno == errno.EFBIG
+    assert_file_is_too_large(params, tmp_path, most_bytes=20_000)
     assert not list((tmp_path / "data").iterdir())
 
 
