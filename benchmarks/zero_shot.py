@@ -6,17 +6,20 @@ published models (``anchors.csv``). CRPS and MASE are divided by those of season
 over the tasks is geometric.
 
     python benchmarks/zero_shot.py ../shared/minigift --minutes 20 --seeds 0 1 2
+    python benchmarks/zero_shot.py ../shared/minigift --steps 2000 --remove groups
     python benchmarks/zero_shot.py ../shared/minigift --steps 2000 --remove families
     python benchmarks/zero_shot.py ../shared/minigift --steps 2000 --remove augmentations
     python benchmarks/zero_shot.py ../shared/minigift --set train.lr=0.1 --tasks
 
-``--remove`` leaves out one synthetic family, or one augmentation, at a time: what a part is worth
-is what its row loses against the first. ``--set`` changes a value of ``params.yaml``.
+``--remove`` leaves out one synthetic family, one group of them (the families of one module of
+``toto_core/data/synthetic``), or one augmentation, at a time: what a part is worth is what its row
+loses against the first. ``--set`` changes a value of ``params.yaml``.
 """
 
 import argparse
 import csv
 import importlib
+import itertools
 import math
 import sys
 import tempfile
@@ -32,7 +35,7 @@ from loader import windows_of, write_items
 
 from toto_core.config import Params
 from toto_core.data.corpus import Corpus
-from toto_core.data.synthetic import generate
+from toto_core.data.synthetic import FAMILIES, generate
 from toto_core.inference import Forecaster
 from toto_core.model import SIZES, Toto2, for_context
 from toto_core.training.budget import within_budget
@@ -100,7 +103,7 @@ def parse() -> argparse.Namespace:
     length.add_argument("--minutes", type=float, help="of training")
     length.add_argument("--steps", type=int)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--remove", choices=["families", "augmentations"])
+    parser.add_argument("--remove", choices=["groups", "families", "augmentations"])
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE")
     parser.add_argument("--forecast-context", type=int, help="steps; default: those of training")
     parser.add_argument("--tasks", action="store_true", help="print the scores of each task too")
@@ -118,24 +121,28 @@ def runs(arguments: argparse.Namespace) -> Iterator[tuple[str, dict[str, object]
     else:
         common["train.max_steps"] = arguments.steps
     yield "all", common
-    names = removable(arguments.remove, common)
-    for name in names:
-        yield f"without {name.rpartition('.')[2]}", common | {name: 0.0}
+    parts = removable(arguments.remove, common)
+    for part, names in parts.items():
+        yield f"without {part}", common | dict.fromkeys(names, 0.0)
     if arguments.remove == "augmentations":
-        yield "without any", common | dict.fromkeys(names, 0.0)
+        yield "without any", common | dict.fromkeys(itertools.chain(*parts.values()), 0.0)
 
 
-def removable(what: str | None, common: Mapping[str, object]) -> list[str]:
-    """Names of the values that turn one family, or one augmentation, off when they are 0."""
+def removable(what: str | None, common: Mapping[str, object]) -> dict[str, list[str]]:
+    """Parts that can be left out, each with the names of the values that turn it off when 0."""
     params = params_with(common)
-    if what == "families":
+    parts: dict[str, list[str]] = {}
+    if what in ("families", "groups"):
         weights = params.augment.families.model_dump()
-        return [f"augment.families.{name}" for name, weight in weights.items() if weight > 0]
-    if what == "augmentations":
+        for name in (name for name, weight in weights.items() if weight > 0):
+            group = FAMILIES[name].__module__.rpartition(".")[2]
+            part = name if what == "families" else group
+            parts.setdefault(part, []).append(f"augment.families.{name}")
+    elif what == "augmentations":
         shares = params.train.augment.model_dump()
-        names = [name for name, share in shares.items() if share > 0 and name != "noise_std"]
-        return [f"train.augment.{name}" for name in names]
-    return []
+        for name in (name for name, share in shares.items() if share > 0 and name != "noise_std"):
+            parts[name] = [f"train.augment.{name}"]
+    return parts
 
 
 def params_with(changes: Mapping[str, object]) -> Params:
