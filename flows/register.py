@@ -27,8 +27,9 @@ from toto_core.registry.fingerprint import (
     evaluation_snapshot,
     file_sha256,
     folder_files,
+    series_sketch,
 )
-from toto_core.registry.ledger import record_attempt
+from toto_core.registry.ledger import Attempt, earlier_attempts, open_log
 
 ATTEMPTS = paths.LEDGER / "attempts.jsonl"
 EVIDENCE = (
@@ -43,16 +44,19 @@ def run(params: Params, root: Path) -> Summary:
     """Judge the candidate and write its card, its verdict and copies of the evidence."""
     losses = pl.read_parquet(whole_parquet(root / paths.LOSSES))
     evidence = _evidence(params, root, losses)
-    candidate = combined(evidence.candidate_files)
-    attempt = record_attempt(root / ATTEMPTS, snapshot=evidence.snapshot, candidate=candidate)
-    verdict = judge(
-        losses,
-        splits=evidence.splits,
-        evaluation=evidence.evaluation,
-        provenance=_provenance(evidence),
-        attempt=attempt,
-        params=params.register_,
-    )
+    attempt = _attempt(evidence, losses)
+    with open_log(root / ATTEMPTS) as log:
+        earlier, is_known = earlier_attempts(log.records, attempt)
+        verdict = judge(
+            losses,
+            splits=evidence.splits,
+            evaluation=evidence.evaluation,
+            provenance=_provenance(evidence),
+            attempt=len(earlier) + 1,
+            params=params.register_,
+        )
+        if not is_known:  # before the verdict can be seen anywhere
+            log.append(attempt.record(None))
     card = model_card(verdict, evidence, losses)
     with writing(root / paths.REGISTRY) as folder:
         folder.mkdir()
@@ -89,6 +93,16 @@ def _evidence(params: Params, root: Path, losses: pl.DataFrame) -> Evidence:
         },
         snapshot=evaluation_snapshot(losses, splits),
         licences=params.register_.licences,
+    )
+
+
+def _attempt(evidence: Evidence, losses: pl.DataFrame) -> Attempt:
+    return Attempt(
+        snapshot=evidence.snapshot,
+        candidate=combined(evidence.candidate_files),
+        protocol="",
+        test_end=str(evidence.splits["test_end"]),
+        series=series_sketch(losses),
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+SKETCH_SIZE = 16  # series of a sketch; two periods that share half of theirs share some of these
 SIGNIFICANT_DIGITS = 6  # of the targets; a rounding difference is not a new test period
 
 
@@ -26,6 +27,17 @@ def combined(parts: Mapping[str, str]) -> str:
     """Return one SHA-256 for several named ones, whatever their order."""
     text = "".join(f"{parts[name]}  {name}\n" for name in sorted(parts))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def series_sketch(losses: pl.DataFrame) -> tuple[str, ...]:
+    """Return the hashes of a few of the judged series, so that periods that share series show it.
+
+    They are the lowest of all hashes of item and variate (a bottom-k sketch), so that most of them
+    stay when series are added or taken away.
+    """
+    rows = losses.select("item_id", "variate").unique().rows()
+    hashes = (hashlib.sha256(json.dumps(row).encode()).hexdigest()[:16] for row in rows)
+    return tuple(sorted(hashes)[:SKETCH_SIZE])
 
 
 def evaluation_snapshot(losses: pl.DataFrame, splits: Mapping[str, object]) -> str:
