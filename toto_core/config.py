@@ -431,6 +431,7 @@ class RegisterParams(Section):
     coverage: Annotated[tuple[Share, Share], AfterValidator(_ascending)]
     max_coverage_error: PositiveShare
     max_attempts: PositiveInt
+    max_successor_loss: NonNegativeFloat
     licences: Mapping[str, str]
 
 

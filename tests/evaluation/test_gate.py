@@ -26,6 +26,7 @@ PARAMS = RegisterParams(
     coverage=(0.72, 0.88),
     max_coverage_error=0.05,
     max_attempts=20,
+    max_successor_loss=0.01,
     licences={},
 )
 
