@@ -46,8 +46,7 @@ def run(params: Params, root: Path, *, fold: int) -> Summary:
             batch_size=params.evaluate.batch_size,
         ),
         context_length=params.model.context_length,
-        naive_window=params.evaluate.naive_window,
-        seasonality=params.evaluate.seasonality,
+        params=params.evaluate,
     )
     with writing(root / paths.FORECASTS / f"fold-{fold}.parquet") as path:
         write_table(path, forecasts)

@@ -3,6 +3,7 @@
 python -m flows.evaluate
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from toto_core.data.overlap import UNKNOWN, contamination
 from toto_core.data.shards import write_table
 from toto_core.data.splits import Splits, to_us
 from toto_core.errors import DataError
-from toto_core.evaluation.backtest import FORECASTERS, Predict, backtest, season_of
+from toto_core.evaluation.backtest import Predict, backtest, season_of
 from toto_core.evaluation.calibration import coverage_table
 from toto_core.evaluation.metrics import (
     MODEL,
@@ -34,6 +35,7 @@ from toto_core.evaluation.scores import (
     evaluation_report,
     item_scores,
 )
+from toto_core.evaluation.verdict import in_order
 from toto_core.files import whole_parquet, write_json, writing
 
 
@@ -88,9 +90,9 @@ def judge_forecaster(
         splits,
         predict,
         context_length=context_length,
-        naive_window=params.naive_window,
-        seasonality=params.seasonality,
+        params=params,
     )
+    forecasters = (MODEL, *params.baselines)
     seasons, facts = _facts(params, root, splits)
     facts, outside = _present(facts, root, splits)
     facts, exclusions = _exclude(facts, forecasts)
@@ -105,7 +107,7 @@ def judge_forecaster(
         origin_losses(
             table.join(facts, on=SERIES_KEYS, how="semi", maintain_order="left"),
             facts,
-            forecasters=FORECASTERS,
+            forecasters=forecasters,
             source=source,
         )
         for source, table in (
@@ -123,7 +125,7 @@ def judge_forecaster(
         seasonality=seasons,
     )
     report["contamination"] = _contamination(root, splits, facts)
-    _write(root, forecasts, losses, facts, report)
+    _write(root, forecasts, losses, facts, report, forecasters)
     return _summary(report)
 
 
@@ -231,6 +233,7 @@ def _write(
     losses: pl.DataFrame,
     facts: pl.DataFrame,
     report: dict[str, Any],
+    forecasters: Sequence[str],
 ) -> None:
     for path, table in (
         (root / paths.FORECASTS / "candidate.parquet", forecasts),
@@ -241,8 +244,8 @@ def _write(
     seen = facts.filter(~pl.col("held_out"))
     shown = forecasts.join(seen, on=SERIES_KEYS, how="semi", maintain_order="left")
     for name, table in {
-        "horizon": horizon_scores(shown, seen, forecasters=FORECASTERS),
-        "calibration": coverage_table(shown, forecasters=FORECASTERS),
+        "horizon": horizon_scores(shown, seen, forecasters=forecasters),
+        "calibration": coverage_table(shown, forecasters=forecasters),
         "items": item_scores(losses),
     }.items():
         with writing(root / paths.PLOTS / f"{name}.csv") as temporary:
@@ -265,7 +268,7 @@ def _summary(report: dict[str, Any]) -> Summary:
         text=report["headline"],
         metrics=metrics,
         tables={
-            "metrics-table": [{"forecaster": name, **pooled[name]} for name in FORECASTERS],
+            "metrics-table": [{"forecaster": name, **pooled[name]} for name in in_order(pooled)],
             "dm-table": tests,
         },
     )

@@ -166,6 +166,26 @@ def test_levels_outside_0_to_1_are_refused(write: Write) -> None:
     assert told.startswith("params.yaml: model.quantile_levels = [], tuple should have at least 1")
 
 
+@pytest.mark.parametrize(
+    ("baselines", "line"),
+    [
+        (
+            ["naive", "naive_gaussian"],
+            "drift, seasonal_naive must be among them, the gate asks for them; add them",
+        ),
+        (
+            ["naive", "drift", "seasonal_naive", "naive"],
+            "each once is allowed; remove what stands twice",
+        ),
+    ],
+)
+def test_the_baselines_of_the_gate_cannot_be_removed(
+    write: Write, baselines: list[str], line: str
+) -> None:
+    expected = f"params.yaml: evaluate.baselines = {baselines}, {line}"
+    assert message(write({"evaluate.baselines": baselines})) == expected
+
+
 def test_levels_must_span_what_the_evaluation_judges() -> None:
     assert (QUANTILE_LEVELS[0], QUANTILE_LEVELS[-1]) == JUDGED_LEVELS
 

@@ -403,6 +403,19 @@ class TrainParams(Section):
         return self
 
 
+Baseline = Literal["naive", "naive_gaussian", "drift", "seasonal_naive", "moving_average"]
+MANDATORY_BASELINES = ("naive", "drift", "seasonal_naive")
+
+
+def _mandatory_and_more(baselines: tuple[str, ...]) -> tuple[str, ...]:
+    if missing := [name for name in MANDATORY_BASELINES if name not in baselines]:
+        names = ", ".join(missing)
+        raise ValueError(f"{names} must be among them, the gate asks for them; add them")
+    if len(set(baselines)) < len(baselines):
+        raise ValueError("each once is allowed; remove what stands twice")
+    return baselines
+
+
 class CrossvalParams(Section):
     """The budget of each rolling refit."""
 
@@ -412,8 +425,10 @@ class CrossvalParams(Section):
 class EvaluateParams(Section):
     """Baselines and forecasting of the test period."""
 
+    baselines: Annotated[tuple[Baseline, ...], AfterValidator(_mandatory_and_more)]
     seasonality: PositiveInt | None
     naive_window: PositiveInt
+    moving_window: PositiveInt
     batch_size: PositiveInt
 
 

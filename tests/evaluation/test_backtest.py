@@ -6,11 +6,13 @@ import numpy as np
 import polars as pl
 import pytest
 
+from toto_core.config import EvaluateParams
 from toto_core.data.splits import Splits
 from toto_core.data.tables import Item
 from toto_core.errors import DataError
-from toto_core.evaluation.backtest import FORECASTS_SCHEMA, backtest, season_of
+from toto_core.evaluation.backtest import backtest, forecasts_schema, season_of
 from toto_core.evaluation.metrics import QUANTILE_LEVELS
+from toto_core.evaluation.verdict import MANDATORY
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 H, NUM_STEPS, CONTEXT = 4, 60, 20
@@ -64,22 +66,18 @@ def last_value(contexts, known_future=None):
     return [np.nan_to_num(context[:, -1])[:, None, None] + spread_QH for context in contexts]
 
 
-def run(items, predict=last_value, **changes):
-    origins = changes.pop("origins", splits().test_origins_us)
+def run(items, predict=last_value, *, baselines=MANDATORY):
+    params = EvaluateParams(
+        baselines=baselines, seasonality=None, naive_window=30, moving_window=5, batch_size=8
+    )
     return backtest(
-        items,
-        origins,
-        splits(**changes),
-        predict,
-        context_length=CONTEXT,
-        naive_window=30,
-        seasonality=None,
+        items, splits().test_origins_us, splits(), predict, context_length=CONTEXT, params=params
     )
 
 
 def test_table_has_one_row_for_each_series_origin_and_step():
     table = run([item("b", roles=("target", "past_covariate", "target")), item("a")])
-    assert table.schema == FORECASTS_SCHEMA
+    assert table.schema == forecasts_schema(("model", *MANDATORY))
     assert table.height == 3 * 5 * H
     keys = table.select("item_id", "variate", "origin", "step")
     assert keys.equals(keys.sort(keys.columns))
@@ -175,7 +173,7 @@ def test_chunks_of_contexts_do_not_change_the_table(monkeypatch):
 def test_nothing_to_judge_gives_an_empty_table():
     table = run([item("a", num_steps=30)])
     assert table.height == 0
-    assert table.schema == FORECASTS_SCHEMA
+    assert table.schema == forecasts_schema(("model", *MANDATORY))
 
 
 def test_season_comes_from_the_frequency_unless_it_is_given():
@@ -223,6 +221,15 @@ def with_nan(answer):
 def test_impossible_quantiles_are_refused_and_never_mended(predict, message):
     with pytest.raises(DataError, match=message):
         run([item("a")], predict)
+
+
+def test_the_baselines_that_are_asked_for_stand_in_the_table():
+    more = (*MANDATORY, "moving_average", "naive_gaussian")
+    table = run([item("a")], baselines=more)
+    assert table.schema == forecasts_schema(("model", *more))
+    assert table.drop("moving_average", "naive_gaussian").equals(run([item("a")]))
+    mean = item("a").values[0, 35:40].mean()
+    np.testing.assert_allclose(table["moving_average"].to_numpy()[0, 4], mean, rtol=1e-6)
 
 
 def test_level_order_is_rising():

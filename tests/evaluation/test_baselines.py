@@ -1,9 +1,12 @@
 """The baselines see the past only, are centred as they claim and survive gaps and short pasts."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from toto_core.evaluation.baselines import BASELINES, baseline_quantiles, change_quantiles
+from toto_core.evaluation.baselines import SIMPLE, baseline_quantiles, change_quantiles
 from toto_core.evaluation.metrics import QUANTILE_LEVELS
 
 H, MEDIAN = 6, 4
@@ -22,6 +25,8 @@ def forecast(values, positions, **options):
         "context_length": 100,
         "naive_window": 80,
         "seasonality": 4,
+        "moving_window": 5,
+        "names": SIMPLE,
     }
     return baseline_quantiles(values, np.array(positions), **(defaults | options))
 
@@ -103,7 +108,7 @@ def test_nothing_at_or_after_an_origin_is_read(missing):
     changed[200:] = np.random.default_rng(9).standard_normal(100) * 1e3
     before, after = forecast(values, [180, 200]), forecast(changed, [180, 200])
     beyond = forecast(changed, [180, 201])
-    for name in BASELINES:
+    for name in SIMPLE:
         np.testing.assert_array_equal(before[name], after[name])
         assert not np.array_equal(before[name][1], beyond[name][1])
 
@@ -114,7 +119,7 @@ def test_origins_do_not_influence_each_other():
     together = forecast(values, positions)
     for row, position in enumerate(positions):
         alone = forecast(values, [position])
-        for name in BASELINES:
+        for name in SIMPLE:
             np.testing.assert_array_equal(together[name][row], alone[name][0])
 
 
@@ -140,7 +145,7 @@ def test_quantiles_are_finite_and_rise(values):
 def test_all_baselines_move_and_stretch_with_the_series():
     values = walk(300, missing=0.1)
     plain, moved = forecast(values, [150, 250]), forecast(4 * values - 32, [150, 250])
-    for name in BASELINES:
+    for name in SIMPLE:
         np.testing.assert_allclose(moved[name], 4 * plain[name] - 32, rtol=1e-4, atol=1e-3)
 
 
@@ -155,7 +160,7 @@ def test_too_few_changes_take_the_spread_of_fewer_steps():
 def test_chunks_of_origins_do_not_change_the_result(monkeypatch):
     values, positions = walk(300, missing=0.2), np.arange(100, 290, 10)
     whole = forecast(values, positions)
-    monkeypatch.setattr("toto_core.evaluation.baselines.MAX_WINDOW_NUMBERS", 1000)
+    monkeypatch.setattr("toto_core.evaluation.baselines.simple.MAX_WINDOW_NUMBERS", 1000)
     for name, quantiles in forecast(values, positions).items():
         np.testing.assert_array_equal(quantiles, whole[name])
 
@@ -174,3 +179,54 @@ def test_empirical_naive_covers_a_random_walk():
     target = values[positions[:, None] + np.arange(H)]
     coverage = (target[:, :, None] <= naive).mean(axis=(0, 1))
     np.testing.assert_allclose(coverage, QUANTILE_LEVELS, atol=0.05)
+
+
+def golden(method):
+    path = Path(__file__).parents[1] / "golden" / "metrics.json"
+    cases = json.loads(path.read_text())["R_forecast_accuracy"]
+    return [pytest.param(case, id=case["series"]) for case in cases if case["method"] == method]
+
+
+def like_r(case, name):
+    """Quantiles and median [H] of one baseline at the end of a series of R."""
+    train, steps = np.array(case["train"], np.float32), len(case["mean"])
+    quantiles = baseline_quantiles(
+        train,
+        np.array([len(train)]),
+        prediction_length=steps,
+        context_length=len(train),
+        naive_window=len(train),
+        seasonality=case["frequency"],
+        names=[name],
+    )[name][0]
+    return quantiles, quantiles[:, MEDIAN]
+
+
+@pytest.mark.parametrize("case", golden("naive"))
+def test_gaussian_no_change_has_the_intervals_of_r(case):
+    quantiles, median = like_r(case, "naive_gaussian")
+    np.testing.assert_allclose(median, case["mean"], rtol=1e-6)
+    for percent, lower, upper in zip(case["levels"], case["lower"], case["upper"], strict=True):
+        if percent in (20, 40, 60, 80):
+            far = percent // 20
+            np.testing.assert_allclose(quantiles[:, MEDIAN - far], lower, rtol=1e-5)
+            np.testing.assert_allclose(quantiles[:, MEDIAN + far], upper, rtol=1e-5)
+
+
+@pytest.mark.parametrize("case", golden("rwdrift"))
+def test_drift_has_the_line_of_r(case):
+    np.testing.assert_allclose(like_r(case, "drift")[1], case["mean"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("case", golden("snaive"))
+def test_seasonal_naive_has_the_median_of_r(case):
+    np.testing.assert_allclose(like_r(case, "seasonal_naive")[1], case["mean"], rtol=1e-6)
+
+
+def test_moving_average_is_the_mean_of_what_is_observed_among_the_newest():
+    values = walk(300)
+    values[[196, 199]] = np.nan
+    found = forecast(values, [200])["moving_average"][0]
+    np.testing.assert_allclose(found[:, MEDIAN], values[[195, 197, 198]].mean(), rtol=1e-6)
+    values[195:200] = np.nan
+    assert (forecast(values, [200])["moving_average"][0, :, MEDIAN] == values[194]).all()

@@ -13,7 +13,7 @@ from small_corpus import small_params
 from flows import crossval
 from toto_core.data.corpus import Corpus
 from toto_core.errors import ConfigError
-from toto_core.evaluation.backtest import FORECASTS_SCHEMA
+from toto_core.evaluation.backtest import forecasts_schema
 from toto_core.training.checkpoint import file_hash
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -39,7 +39,7 @@ def test_forecasts_are_those_of_the_fold(refitted):
     root, summary = refitted
     splits = json.loads((root / "data/splits.json").read_text())
     table = forecasts(root)
-    assert table.schema == FORECASTS_SCHEMA
+    assert table.schema == forecasts_schema(("model", *small_params().evaluate.baselines))
     found = sorted(origin.isoformat() for origin in set(table["origin"]))
     assert [text[:19] for text in found] == [o[:19] for o in splits["folds"][0]["origins"]]
     assert table.height == len(found) * 3 * 2 * 24  # origins, items, variates, steps

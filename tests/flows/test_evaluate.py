@@ -112,8 +112,7 @@ def write_folds(root, splits, predict=by_phase):
             splits,
             predict,
             context_length=CONTEXT,
-            naive_window=EVALUATE.naive_window,
-            seasonality=SEASON,
+            params=EVALUATE,
         )
         table.write_parquet(evaluate_dir / f"fold-{fold.fold}.parquet")
 

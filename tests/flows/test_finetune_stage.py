@@ -111,8 +111,7 @@ def forecasts(directory, root):
             batch_size=evaluate.batch_size,
         ),
         context_length=96,
-        naive_window=evaluate.naive_window,
-        seasonality=evaluate.seasonality,
+        params=evaluate,
     )
 
 

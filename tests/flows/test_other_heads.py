@@ -10,7 +10,7 @@ from small_corpus import small_params
 
 from flows import crossval, evaluate, train
 from flows.fitting import model_config
-from toto_core.evaluation.backtest import FORECASTS_SCHEMA
+from toto_core.evaluation.backtest import forecasts_schema
 from toto_core.model import Toto2
 
 HEADS = {
@@ -47,7 +47,7 @@ def test_other_head_goes_from_the_corpus_to_the_verdict(judged):
     assert facts["model"]["head"] == params.model.head
     for name in ("fold-0", "fold-1", "candidate"):
         table = pl.read_parquet(root / f"data/forecasts/{name}.parquet")
-        assert table.schema == FORECASTS_SCHEMA
+        assert table.schema == forecasts_schema(("model", *params.evaluate.baselines))
         quantiles = table["model"].to_numpy()
         assert quantiles.shape[1] == 9
         assert np.isfinite(quantiles).all()

@@ -29,7 +29,7 @@ from toto_core.data.tables import (
 )
 from toto_core.data.windows import TrainingWindows
 from toto_core.errors import DataError
-from toto_core.evaluation.backtest import FORECASTERS, backtest
+from toto_core.evaluation.backtest import backtest
 from toto_core.evaluation.checks import Provenance, provenance
 from toto_core.evaluation.contamination import unseen
 from toto_core.evaluation.metrics import seasonal_errors
@@ -40,6 +40,7 @@ NUM_STEPS = 3000
 PARAMS = small_params(
     split={"num_test_origins": 40, "held_out_share": 0.0}, augment={"synthetic_share": 0.0}
 )
+EVALUATE = PARAMS.evaluate.model_copy(update={"naive_window": 200, "seasonality": 24})
 EVERY_AUGMENTATION = AugmentSettings(
     **{field.name: 0.3 for field in fields(AugmentSettings) if field.name != "noise_std"},
     noise_std=0.05,
@@ -194,10 +195,9 @@ def forecasts(splits, origin_us, *, shown=0):
             splits,
             predict,
             context_length=96,
-            naive_window=200,
-            seasonality=24,
+            params=EVALUATE,
         )
-        return {name: table[name].to_numpy() for name in FORECASTERS}
+        return {name: table[name].to_numpy() for name in ("model", *EVALUATE.baselines)}
 
     return compute
 
@@ -255,8 +255,7 @@ def verdict_on(root, items):
             splits,
             last_value,
             context_length=96,
-            naive_window=200,
-            seasonality=24,
+            params=EVALUATE,
         )
         table.write_parquet(path)
     evaluate.judge_forecaster(last_value, PARAMS.evaluate, root, context_length=96)

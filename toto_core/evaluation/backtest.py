@@ -7,34 +7,32 @@ future of the variates that are known ahead.
 Shapes: V variates, T context steps, N origins, H prediction length, Q quantile levels.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
 from jaxtyping import Float32, Int64
 
+from toto_core.config import EvaluateParams
 from toto_core.data.frequency import default_seasonality, parse_freq
 from toto_core.data.splits import Splits, judged, observed_targets
 from toto_core.data.tables import KNOWN_COVARIATE, TARGET, Item
 from toto_core.errors import DataError
-from toto_core.evaluation.baselines import BASELINES, baseline_quantiles
+from toto_core.evaluation.baselines import baseline_quantiles
 from toto_core.evaluation.metrics import MODEL, QUANTILE_LEVELS
 
 NUM_LEVELS = len(QUANTILE_LEVELS)
-FORECASTERS = (MODEL, *BASELINES)
 _QUANTILES = pl.Array(pl.Float32, NUM_LEVELS)
-FORECASTS_SCHEMA = pl.Schema(
-    {
-        "item_id": pl.String(),
-        "variate": pl.String(),
-        "origin": pl.Datetime("us", "UTC"),
-        "step": pl.Int32(),
-        "timestamp": pl.Datetime("us", "UTC"),
-        "target": pl.Float32(),
-        **dict.fromkeys(FORECASTERS, _QUANTILES),
-    }
-)
+_COLUMNS = {
+    "item_id": pl.String(),
+    "variate": pl.String(),
+    "origin": pl.Datetime("us", "UTC"),
+    "step": pl.Int32(),
+    "timestamp": pl.Datetime("us", "UTC"),
+    "target": pl.Float32(),
+}
 FORECAST_KEYS = ("item_id", "variate", "origin", "step")
 
 # Contexts handed to the forecaster at once: bounds memory, and fixes the batches of a run.
@@ -44,12 +42,21 @@ Predict = Callable[..., list[np.ndarray]]
 
 
 @dataclass(frozen=True)
-class _Judged:
+class Judged:
     """An item, and where it is forecast: first target step and time of each origin."""
 
     item: Item
     positions: Int64[np.ndarray, " N"]
     origins_us: Int64[np.ndarray, " N"]
+
+
+# Quantiles [N, V, H, Q] for each of some judged items.
+Answer = Callable[[Sequence[Judged]], list[np.ndarray]]
+
+
+def forecasts_schema(forecasters: Iterable[str]) -> dict[str, Any]:
+    """Return the columns of a table of forecasts: its keys, the truth, quantiles of each."""
+    return _COLUMNS | dict.fromkeys(forecasters, _QUANTILES)
 
 
 def backtest(
@@ -59,8 +66,7 @@ def backtest(
     predict: Predict,
     *,
     context_length: int,
-    naive_window: int,
-    seasonality: int | None,
+    params: EvaluateParams,
 ) -> pl.DataFrame:
     """Forecast every judged pair of item and origin with a model and with each baseline.
 
@@ -76,31 +82,56 @@ def backtest(
             ``predict(contexts, known_future=futures)`` with a list of arrays [V, H] that hold NaN
             for all other variates.
         context_length: newest points before the origin that the model and the drift see.
-        naive_window: past changes behind the quantiles of the baselines.
-        seasonality: steps; None takes each item's from its frequency.
+        params: which baselines there are, their season and windows.
 
     Returns:
-        The columns of ``FORECASTS_SCHEMA``, sorted by ``FORECAST_KEYS``; step counts from 1, a
+        The columns of ``forecasts_schema``, sorted by ``FORECAST_KEYS``; step counts from 1, a
         missing target is null.
 
     Raises:
         DataError: if the model's quantiles have the wrong shape, are not finite or cross.
     """
-    tables = []
+    answers = {MODEL: asked(predict, splits.prediction_length, context_length)}
+    tables = list(
+        backtest_tables(
+            items, origins_us, splits, answers, context_length=context_length, params=params
+        )
+    )
+    if not tables:
+        return pl.DataFrame(schema=forecasts_schema((MODEL, *params.baselines)))
+    return pl.concat(tables).sort(FORECAST_KEYS)
+
+
+def backtest_tables(
+    items: Iterable[Item],
+    origins_us: Int64[np.ndarray, " N"],
+    splits: Splits,
+    answers: Mapping[str, Answer],
+    *,
+    context_length: int,
+    params: EvaluateParams,
+) -> Iterator[pl.DataFrame]:
+    """Yield the table of ``backtest`` in pieces, each with whole items and sorted.
+
+    Memory holds one piece: the items of ``MAX_CONTEXTS`` origins, or one item with more.
+
+    Args:
+        answers: what gives the quantiles of each forecaster, by the name of its column; they are
+            checked, and stand before the baselines.
+    """
     for chunk in _chunks(_judged(items, origins_us, splits)):
-        outputs = _predict(chunk, predict, splits.prediction_length, context_length)
-        for work, quantiles_NVHQ in zip(chunk, outputs, strict=True):
+        outputs = {name: answer(chunk) for name, answer in answers.items()}
+        tables = []
+        for n, work in enumerate(chunk):
             tables += _tables(
                 work,
-                quantiles_NVHQ,
+                {name: quantiles[n] for name, quantiles in outputs.items()},
                 prediction_length=splits.prediction_length,
                 context_length=context_length,
-                naive_window=naive_window,
-                seasonality=season_of(work.item.freq, seasonality),
+                params=params,
             )
-    if not tables:
-        return pl.DataFrame(schema=FORECASTS_SCHEMA)
-    return pl.concat(tables).sort(FORECAST_KEYS)
+        if tables:
+            yield pl.concat(tables).sort(FORECAST_KEYS)
 
 
 def season_of(freq: str, seasonality: int | None) -> int:
@@ -110,7 +141,7 @@ def season_of(freq: str, seasonality: int | None) -> int:
 
 def _judged(
     items: Iterable[Item], origins_us: Int64[np.ndarray, " N"], splits: Splits
-) -> Iterator[_Judged]:
+) -> Iterator[Judged]:
     for item in items:
         observed = observed_targets(item)
         found = [
@@ -120,10 +151,10 @@ def _judged(
         kept = [n for n, position in enumerate(found) if position is not None]
         if kept:
             positions = np.array([found[n] for n in kept], dtype=np.int64)
-            yield _Judged(item, positions, origins_us[kept])
+            yield Judged(item, positions, origins_us[kept])
 
 
-def _chunks(work: Iterable[_Judged]) -> Iterator[list[_Judged]]:
+def _chunks(work: Iterable[Judged]) -> Iterator[list[Judged]]:
     chunk, num_contexts = [], 0
     for part in work:
         chunk.append(part)
@@ -135,8 +166,21 @@ def _chunks(work: Iterable[_Judged]) -> Iterator[list[_Judged]]:
         yield chunk
 
 
+def asked(predict: Predict, prediction_length: int, context_length: int) -> Answer:
+    """Return the answers of ``predict``, which is asked for a whole chunk at once.
+
+    Raises:
+        DataError: from the answer, if their number or shape is wrong.
+    """
+
+    def answer(chunk: Sequence[Judged]) -> list[np.ndarray]:
+        return _predict(chunk, predict, prediction_length, context_length)
+
+    return answer
+
+
 def _predict(
-    chunk: Sequence[_Judged], predict: Predict, prediction_length: int, context_length: int
+    chunk: Sequence[Judged], predict: Predict, prediction_length: int, context_length: int
 ) -> list[Float32[np.ndarray, "N V H Q"]]:
     """Ask the model for a whole chunk at once; one array for each item comes back."""
     contexts, futures = [], []
@@ -172,13 +216,12 @@ def _predict(
 
 
 def _tables(
-    work: _Judged,
-    quantiles_NVHQ: Float32[np.ndarray, "N V H Q"],
+    work: Judged,
+    quantiles_NVHQ: Mapping[str, np.ndarray],
     *,
     prediction_length: int,
     context_length: int,
-    naive_window: int,
-    seasonality: int,
+    params: EvaluateParams,
 ) -> list[pl.DataFrame]:
     """One table for each target variate of an item."""
     item, tables = work.item, []
@@ -188,17 +231,19 @@ def _tables(
         if role != TARGET or not has_past.any():
             continue
         positions, origins_us = work.positions[has_past], work.origins_us[has_past]
-        quantiles_NHQ = quantiles_NVHQ[has_past, row]
-        _check(quantiles_NHQ, f"{item.item_id}/{variate}", origins_us)
-        forecasts = baseline_quantiles(
+        own = {name: found[has_past, row] for name, found in quantiles_NVHQ.items()}
+        for name, quantiles_NHQ in own.items():
+            _check(quantiles_NHQ, name, f"{item.item_id}/{variate}", origins_us)
+        forecasts = own | baseline_quantiles(
             item.values[row],
             positions,
             prediction_length=prediction_length,
             context_length=context_length,
-            naive_window=naive_window,
-            seasonality=seasonality,
+            naive_window=params.naive_window,
+            seasonality=season_of(item.freq, params.seasonality),
+            moving_window=params.moving_window,
+            names=params.baselines,
         )
-        forecasts = {MODEL: quantiles_NHQ, **forecasts}
         index = (positions[:, None] + np.arange(prediction_length)).ravel()
         columns = {
             "item_id": pl.repeat(item.item_id, len(index), eager=True),
@@ -212,7 +257,7 @@ def _tables(
                 for name, values in forecasts.items()
             },
         }
-        table = pl.DataFrame(columns).cast({k: FORECASTS_SCHEMA[k] for k in _CAST})
+        table = pl.DataFrame(columns).cast({k: _COLUMNS[k] for k in _CAST})
         tables.append(table.with_columns(pl.col("target").fill_nan(None)))
     return tables
 
@@ -221,7 +266,10 @@ _CAST = ("origin", "step", "timestamp")
 
 
 def _check(
-    quantiles_NHQ: Float32[np.ndarray, "N H Q"], name: str, origins_us: Int64[np.ndarray, " N"]
+    quantiles_NHQ: Float32[np.ndarray, "N H Q"],
+    forecaster: str,
+    name: str,
+    origins_us: Int64[np.ndarray, " N"],
 ) -> None:
     """Refuse quantiles that no forecast can have: they are never mended or left out."""
     for bad_NHQ, fault in (
@@ -232,7 +280,7 @@ def _check(
         if bad_N.any():
             first = np.datetime64(int(origins_us[np.argmax(bad_N)]), "us").astype("datetime64[s]")
             raise DataError(
-                f"backtest: the model's quantiles of {name} are {fault} at "
+                f"backtest: the {forecaster}'s quantiles of {name} are {fault} at "
                 f"{np.count_nonzero(bad_N)} of {len(bad_N)} origins, first at {first}, finite and "
                 "rising ones are needed; a model that answers so cannot be judged"
             )

@@ -4,10 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from toto_core.evaluation.verdict import BASELINES, TITLES
+from toto_core.evaluation.verdict import TITLES, in_order
 
 NAIVE = "naive"
-OTHERS = tuple(name for name in BASELINES if name != NAIVE)
 
 # Level of the words; the gate has its own (params.yaml, register.alpha).
 WORDING_ALPHA = 0.05
@@ -22,12 +21,13 @@ def headline(skill: Mapping[str, Mapping[str, Comparison]]) -> str:
     """Say in one sentence whether the model beats no change, by how much, and what is not won.
 
     Args:
-        skill: the blocks of ``scores.evaluation_report``; "candidate" must have every baseline.
+        skill: the blocks of ``scores.evaluation_report``; "candidate" must have no change.
     """
     own = skill["candidate"]
+    others = [name for name in in_order(own) if name != NAIVE]
     clauses = [_against_no_change(own[NAIVE])]
-    won = [TITLES[name] for name in OTHERS if _is_won(own[name])]
-    lost = [f"{TITLES[name]} ({_amount(own[name])})" for name in OTHERS if not _is_won(own[name])]
+    won = [TITLES[name] for name in others if _is_won(own[name])]
+    lost = [f"{TITLES[name]} ({_amount(own[name])})" for name in others if not _is_won(own[name])]
     if won:
         clauses.append(f"{'also ' if _is_won(own[NAIVE]) else ''}better than {_listed(won)}")
     if lost:

@@ -15,12 +15,13 @@ import polars as pl
 from jaxtyping import Float, Float64
 
 from toto_core.errors import DataError
-from toto_core.evaluation.baselines import BASELINES, NAIVE
+from toto_core.evaluation.baselines import NAIVE
 from toto_core.evaluation.calibration import calibration_scores, coverage_table
 from toto_core.evaluation.grouping import group_means
 from toto_core.evaluation.headline import caveat, headline
 from toto_core.evaluation.metrics import MODEL, ORIGIN_KEYS, SERIES_KEYS, pooled_scores
 from toto_core.evaluation.significance import dm_test, ewc_dm_test
+from toto_core.evaluation.verdict import BASE, in_order
 
 CANDIDATE, CROSSVAL = "candidate", "crossval"
 
@@ -165,6 +166,7 @@ def evaluation_report(
         "calibration": calibration_scores(seen, facts, forecaster=MODEL),
         "exclusions": [dict(exclusion) for exclusion in exclusions],
         "outside_test_period": [dict(series) for series in outside],
+        "baselines": [name for name in _baselines(gate_rows) if name != BASE],
         "num_series": facts.height,
         "num_origins": gate_rows["origin"].n_unique(),
         "overlap": overlap,
@@ -173,7 +175,12 @@ def evaluation_report(
 
 
 def _against_all(rows: pl.DataFrame, overlap: int) -> dict[str, Comparison]:
-    return {baseline: compare(rows, baseline, overlap=overlap) for baseline in BASELINES}
+    return {baseline: compare(rows, baseline, overlap=overlap) for baseline in _baselines(rows)}
+
+
+def _baselines(rows: pl.DataFrame) -> list[str]:
+    """All forecasters in ``rows`` but the model, in the order in which they are shown."""
+    return [name for name in in_order(rows["forecaster"].unique()) if name != MODEL]
 
 
 def blocks_of(losses: pl.DataFrame) -> dict[str, pl.DataFrame]:
@@ -215,6 +222,6 @@ def item_scores(losses: pl.DataFrame) -> pl.DataFrame:
                     for own, base in zip(sql.tolist(), mean(name, "sql").tolist(), strict=True)
                 ]
             )
-            for name in BASELINES
+            for name in _baselines(rows)
         },
     )

@@ -4,14 +4,23 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
+from toto_core.config import MANDATORY_BASELINES
+
 PASS, FAIL, INCONCLUSIVE = "PASS", "FAIL", "INCONCLUSIVE"
 MODEL = "model"
-BASELINES = ("naive", "drift", "seasonal_naive")
+MANDATORY = BASELINES = MANDATORY_BASELINES
+BASE = "base"  # what a fine-tuned model began as
+# In the order in which they are shown.
 TITLES = {
     MODEL: "the model",
     "naive": "no change",
+    "naive_gaussian": "Gaussian no change",
     "drift": "drift",
     "seasonal_naive": "seasonal naive",
+    "moving_average": "moving average",
+    "auto_theta": "Theta",
+    "auto_ets": "exponential smoothing",
+    BASE: "its base model",
 }
 
 
@@ -39,7 +48,7 @@ class Verdict:
     Attributes:
         checks: what decides.
         claims: what is reported beside it and decides nothing: held-out series, rolling refits,
-            the spread of no change.
+            the spread of no change, series that are not there at each origin.
         tests: for each baseline the numbers behind superiority and effect.
         attempt: how many candidates, this one included, were judged on the same test period.
     """
@@ -51,9 +60,37 @@ class Verdict:
     tests: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     attempt: int = 1
 
+    @property
+    def p_value(self) -> float | None:
+        """Return the p-value of being better than every baseline: the largest of all of them.
+
+        Doubled where the level was halved, so that it is compared with the undivided level; None
+        where a test could not decide.
+        """
+        found = [t["p_value"] * (2 if t["is_halved"] else 1) for t in self.tests.values()]
+        decided = found and not any(math.isnan(p) for p in found)
+        return min(1.0, max(found)) if decided else None
+
     def to_json(self) -> dict[str, object]:
         """Return the verdict as plain values for ``verdict.json``."""
         return asdict(self)
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Sort the names of forecasters as they are shown; unknown ones come last, by name."""
+    rank = {name: n for n, name in enumerate(TITLES)}
+    return tuple(sorted(set(names), key=lambda name: (rank.get(name, len(rank)), name)))
+
+
+def baselines_of(evaluation: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the baselines that ``reports/metrics/evaluate.json`` names, the mandatory ones always.
+
+    The base of a fine-tuned model is none of them.
+    """
+    named = evaluation.get("baselines")
+    return in_order(
+        [*MANDATORY, *(str(name) for name in (named if isinstance(named, list) else ()))]
+    )
 
 
 def worst(outcomes: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ import polars as pl
 from toto_core.evaluation.contamination import overlap_text
 from toto_core.evaluation.gate import CELL, side_by_side, skill
 from toto_core.evaluation.grouping import group_means
-from toto_core.evaluation.verdict import BASELINES, MODEL, TITLES, Verdict, p_value_text, percent
+from toto_core.evaluation.verdict import MODEL, TITLES, Verdict, in_order, p_value_text, percent
 from toto_core.registry.fingerprint import combined
 
 NUM_WORST = 10
@@ -285,7 +285,7 @@ def _skill_rows(table: Json) -> list[tuple[object, ...]]:
             p_value_text(_number(row.get("p_value"))),
             row.get("n"),
         )
-        for baseline, row in ((b, table[b]) for b in BASELINES if b in table)
+        for baseline, row in ((b, table[b]) for b in in_order(table))
     ]
 
 

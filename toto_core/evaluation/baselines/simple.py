@@ -1,19 +1,24 @@
-"""The forecasts that a model has to beat: no change, drift and seasonal naive, with quantiles.
+"""The baselines that need no fitting: no change, drift, seasonal naive and moving average.
 
-All three take their quantiles from changes that the series itself has made, because Gaussian ones
-are too wide in the middle where changes have heavy tails, and a model could then win by its
+All but one take their quantiles from changes that the series itself has made, because Gaussian
+ones are too wide in the middle where changes have heavy tails, and a model could then win by its
 spread alone. Nothing at or after an origin is read.
 
 Shapes: T time steps, N origins, L lags, W past changes, H prediction length, Q quantile levels.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float, Float32, Int64
+from scipy.special import ndtri
 
+from toto_core.config import MANDATORY_BASELINES
 from toto_core.evaluation.metrics import QUANTILE_LEVELS
 
-NAIVE, DRIFT, SEASONAL_NAIVE = "naive", "drift", "seasonal_naive"
-BASELINES = (NAIVE, DRIFT, SEASONAL_NAIVE)
+NAIVE, DRIFT, SEASONAL_NAIVE = MANDATORY_BASELINES
+NAIVE_GAUSSIAN, MOVING_AVERAGE = "naive_gaussian", "moving_average"
+SIMPLE = (*MANDATORY_BASELINES, NAIVE_GAUSSIAN, MOVING_AVERAGE)
 
 # With fewer past changes over a number of steps, the spread of a shorter one is used.
 MIN_CHANGES = 10
@@ -29,8 +34,10 @@ def baseline_quantiles(
     context_length: int,
     naive_window: int,
     seasonality: int,
+    moving_window: int = 1,
+    names: Sequence[str] = MANDATORY_BASELINES,
 ) -> dict[str, Float32[np.ndarray, "N H Q"]]:
-    """Forecast one series from each of several origins with every baseline.
+    """Forecast one series from each of several origins with each baseline of ``names``.
 
     The quantiles of h steps ahead are those of the series' own h-step changes, moved so that
     their median is zero, around
@@ -41,7 +48,13 @@ def baseline_quantiles(
     - ``seasonal_naive``: the value one season ago (at steps beyond the first season two seasons
       ago, and so on, with the changes over as many seasons). A missing one is replaced by the
       newest observed value of the same phase, failing that by the last observed value. With less
-      than a season before the origin this is ``naive``.
+      than a season before the origin this is ``naive``,
+    - ``moving_average``: the mean of the observed ones among the newest ``moving_window`` values,
+      without any the last observed value.
+
+    ``naive_gaussian`` has the median of ``naive`` and the quantiles z_q sigma sqrt(h) of a random
+    walk, sigma the root of the mean squared one-step change in the window, as R's
+    ``forecast::naive`` has them.
 
     Args:
         values: the series on its grid, missing = NaN.
@@ -51,9 +64,11 @@ def baseline_quantiles(
             fewer than ``MIN_CHANGES`` of them are observed, the changes over the next smaller
             number of steps are used; without any, the spread is zero.
         seasonality: steps of a season, >= 1; 1 makes ``seasonal_naive`` equal ``naive``.
+        moving_window: steps, >= 1.
+        names: of ``SIMPLE``.
 
     Returns:
-        Quantiles at ``QUANTILE_LEVELS``, finite and in rising order, for each of ``BASELINES``.
+        Quantiles at ``QUANTILE_LEVELS``, finite and in rising order, by name.
 
     Raises:
         ValueError: if an origin has no observed value before it.
@@ -67,34 +82,54 @@ def baseline_quantiles(
         )
     steps_H = np.arange(1, prediction_length + 1)
     last_value_N1 = values[last_N, None].astype(np.float64)
+    last_NH = np.repeat(last_value_N1, prediction_length, axis=1)
     spread_NHQ, _ = change_quantiles(values, positions, lags=steps_H, window=naive_window)
 
-    slope_N = _slopes(values, positions, last_N, context_length)
-    ahead_NH = positions[:, None] - 1 + steps_H - last_N[:, None]
-    centres = {
-        NAIVE: np.repeat(last_value_N1, prediction_length, axis=1),
-        DRIFT: last_value_N1 + slope_N[:, None] * ahead_NH,
-    }
-    spreads = {NAIVE: spread_NHQ, DRIFT: spread_NHQ, SEASONAL_NAIVE: spread_NHQ}
-    if seasonality == 1:
-        centres[SEASONAL_NAIVE] = centres[NAIVE]
-    else:
+    def drift() -> _Parts:
+        slope_N = _slopes(values, positions, last_N, context_length)
+        ahead_NH = positions[:, None] - 1 + steps_H - last_N[:, None]
+        return last_value_N1 + slope_N[:, None] * ahead_NH, spread_NHQ
+
+    def seasonal() -> _Parts:
+        if seasonality == 1:
+            return last_NH, spread_NHQ
         seasons_H = (steps_H - 1) // seasonality + 1
-        centres[SEASONAL_NAIVE] = _seasonal_values(
-            values, positions, steps_H - seasons_H * seasonality, seasonality, centres[NAIVE]
-        )
+        offsets_H = steps_H - seasons_H * seasonality
         seasonal_NKQ, enough_NK = change_quantiles(
             values, positions, lags=np.unique(seasons_H) * seasonality, window=naive_window
         )
         has_season_N11 = (positions >= seasonality)[:, None, None]
-        spreads[SEASONAL_NAIVE] = np.where(
+        return _seasonal_values(values, positions, offsets_H, seasonality, last_NH), np.where(
             has_season_N11 & enough_NK[:, seasons_H - 1, None],
             seasonal_NKQ[:, seasons_H - 1],
             spread_NHQ,
         )
-    return {
-        name: (centres[name][:, :, None] + spreads[name]).astype(np.float32) for name in BASELINES
+
+    def gaussian() -> _Parts:
+        sigma_N = _one_step_sigma(values, positions, naive_window)
+        z_Q = ndtri(np.array(QUANTILE_LEVELS))
+        return last_NH, sigma_N[:, None, None] * np.sqrt(steps_H)[:, None] * z_Q
+
+    def moving() -> _Parts:
+        mean_N1 = _moving_means(values, positions, moving_window, last_value_N1[:, 0])[:, None]
+        return np.repeat(mean_N1, prediction_length, axis=1), spread_NHQ
+
+    makers = {
+        NAIVE: lambda: (last_NH, spread_NHQ),
+        NAIVE_GAUSSIAN: gaussian,
+        DRIFT: drift,
+        SEASONAL_NAIVE: seasonal,
+        MOVING_AVERAGE: moving,
     }
+    forecasts = {}
+    for name in names:
+        centre_NH, part_NHQ = makers[name]()
+        forecasts[name] = (centre_NH[:, :, None] + part_NHQ).astype(np.float32)
+    return forecasts
+
+
+# Median [N, H], and what is added to it [N, H, Q].
+_Parts = tuple[np.ndarray, np.ndarray]
 
 
 def change_quantiles(
@@ -175,6 +210,38 @@ def _slopes(
     first_N = np.minimum(next_T[np.maximum(positions - context_length, 0)], last_N)
     rise_N = values[last_N].astype(np.float64) - values[first_N]
     return rise_N / np.maximum(last_N - first_N, 1)
+
+
+def _one_step_sigma(
+    values: Float32[np.ndarray, " T"], positions: Int64[np.ndarray, " N"], window: int
+) -> Float[np.ndarray, " N"]:
+    """Root of the mean squared change from one step to the next among the newest ``window``."""
+    change_T = np.diff(values.astype(np.float64), prepend=np.nan)
+    means_N = _window_means(change_T**2, positions, window)
+    return np.sqrt(np.where(np.isnan(means_N), 0.0, means_N))
+
+
+def _moving_means(
+    values: Float32[np.ndarray, " T"],
+    positions: Int64[np.ndarray, " N"],
+    window: int,
+    fallback_N: Float[np.ndarray, " N"],
+) -> Float[np.ndarray, " N"]:
+    means_N = _window_means(values.astype(np.float64), positions, window)
+    return np.where(np.isnan(means_N), fallback_N, means_N)
+
+
+def _window_means(
+    values: Float[np.ndarray, " T"], positions: Int64[np.ndarray, " N"], window: int
+) -> Float[np.ndarray, " N"]:
+    """Mean of what is observed among the ``window`` values before each position, else NaN."""
+    means = np.full(len(positions), np.nan)
+    for row, position in enumerate(positions.tolist()):  # sums of whole windows: exact, no drift
+        part = values[max(0, position - window) : position]
+        part = part[~np.isnan(part)]
+        if len(part):
+            means[row] = part.mean()
+    return means
 
 
 def _seasonal_values(

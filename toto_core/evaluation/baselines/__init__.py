@@ -1,0 +1,19 @@
+"""The forecasts that a model has to beat, each with its quantiles."""
+
+from toto_core.evaluation.baselines.simple import (
+    DRIFT,
+    NAIVE,
+    SEASONAL_NAIVE,
+    SIMPLE,
+    baseline_quantiles,
+    change_quantiles,
+)
+
+__all__ = [
+    "DRIFT",
+    "NAIVE",
+    "SEASONAL_NAIVE",
+    "SIMPLE",
+    "baseline_quantiles",
+    "change_quantiles",
+]
