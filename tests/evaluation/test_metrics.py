@@ -67,6 +67,7 @@ def forecasts_of(case, name="model"):
                     "variate": ["y"] * num_steps,
                     "origin": [START] * num_steps,
                     "step": np.arange(1, num_steps + 1, dtype=np.int32),
+                    "timestamp": hours(1, num_steps),
                     "target": numbers(target),
                     name: numbers(quantiles),
                 }
@@ -164,7 +165,13 @@ def test_true_quantiles_have_the_smallest_loss():
 def two_series_forecasts(seed=0):
     rng = np.random.default_rng(seed)
     rows = [
-        {"item_id": name, "variate": "y", "origin": START + timedelta(days=day), "step": step}
+        {
+            "item_id": name,
+            "variate": "y",
+            "origin": START + timedelta(days=day),
+            "step": step,
+            "timestamp": START,
+        }
         for name in ("a", "b")
         for day in range(3)
         for step in (1, 2)

@@ -49,6 +49,9 @@ def losses(*, n=64, items=("a", "b", "c"), held_out=(), source="candidate", seed
         ql=pl.col("sql") * 2,
         mse=pl.col("sql") ** 2,
         abs_target=pl.lit(10.0),
+        smape=pl.lit(0.2),
+        width80=pl.lit(3.0),
+        winkler80=pl.lit(4.0),
     )
 
 
