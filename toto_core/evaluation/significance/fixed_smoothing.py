@@ -129,7 +129,7 @@ def wce_test(d: Float[np.ndarray, " n"], *, bandwidth: float | int | None = None
     return FixedBResult(
         statistic=mean / std_error,
         n=n,
-        bandwidth=width,
+        bandwidth=float(width),
         b=width / n,
         mean=mean,
         std_error=std_error,

@@ -53,6 +53,25 @@ class DMResult:
         return self.mean - half, self.mean + half
 
 
+@dataclass(frozen=True)
+class StatisticResult:
+    """The outcome of a test that is not about a mean against Student's t.
+
+    Attributes:
+        p_value: of the alternative that the test has.
+        distribution: that the statistic has under the null; ``df`` its degrees of freedom.
+        n: values that were used.
+        h: overlap, origins.
+    """
+
+    statistic: float
+    p_value: float
+    distribution: Literal["normal", "chi-square"]
+    df: int | None
+    n: int
+    h: int
+
+
 def t_p_value(statistic: float, df: int, alternative: Alternative) -> float:
     """Return the p-value of a statistic that has Student's t distribution."""
     if alternative == "greater":
