@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import copyfile
 from typing import Final
 
 import polars as pl
@@ -26,6 +27,7 @@ from toto_core.data.shards import (
     write_shard,
     write_table,
 )
+from toto_core.data.tables import shard_path
 from toto_core.data.tally import Counts
 from toto_core.data.validation import (
     Checked,
@@ -107,7 +109,10 @@ def _validate(
         bad = checked.quarantined_rows
         part = _write_part(bad, quarantine, index + 1)
         seen = Seen(part, examples_of(shard, bad), worst_items(shard, bad))
-        if checked.rows.height:
+        if checked.is_unchanged:
+            # Written as this stage writes, so there is nothing to gain by encoding it again.
+            copyfile(shards[index], shard_path(valid, index))
+        elif checked.rows.height:
             write_shard(valid, index, checked.rows)
         return checked.without_rows(), seen
 

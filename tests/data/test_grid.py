@@ -97,3 +97,15 @@ def test_division_is_that_of_whole_numbers_even_in_the_year_9999():
 def test_an_hour_is_no_distance_for_steps_of_several_hours(off_minutes, hours, is_off):
     rows = pl.DataFrame({"off": [off_minutes * 60_000_000], "interval": [hours * 3_600_000_000]})
     assert rows.select(grid.is_off_grid(pl.col("interval"))).item() is is_off
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.9], ids=["even", "some gaps", "no two alike"])
+def test_cells_by_even_stretches_are_those_of_each_row(share):
+    rng = np.random.default_rng(0)
+    steps = np.where(rng.random(400) < share, rng.integers(0, 200, 400), 60)
+    steps[100] = 60  # a series that goes on where the one before it ends
+    times, starts = np.cumsum(steps) - 5_000, np.array([0, 100, 101, 120])
+    interval = np.repeat([60, 60, 7, 60], np.diff(starts, append=400))
+    found = grid._divided(times, interval, starts)
+    for one, expected in zip(found, np.divmod(times, interval), strict=True):
+        assert one.tolist() == expected.tolist()

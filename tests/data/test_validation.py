@@ -52,6 +52,39 @@ def test_clean_series_pass_unchanged():
     assert checked.counts.repairs.total() == 0
 
 
+def test_untouched_shard_is_known_for_it():
+    steady = rows([1, 2, 3, 4, 5]), rows([5, 4, 3, 2, 1], variate="memory")
+    assert check(*steady).is_unchanged
+    assert check(*steady, rows([1, float("nan"), 3, 4, 5], item="b")).is_unchanged
+    assert not check(*steady, freq="1h", max_irregular_share=1).is_unchanged
+
+
+@pytest.mark.parametrize(
+    ("values", "minutes", "changes"),
+    [
+        pytest.param([1, None, 3, 4, 5], None, {}, id="null"),
+        pytest.param([float("nan"), 2, 3, 4, 5], None, {}, id="missed scrape at its start"),
+        pytest.param([1, 2, 3, 4, 5], [0, 1, 2, 4, 5], {}, id="gap"),
+        pytest.param([1, 2, 3, 4, 5], [0, 1, 2.05, 3, 4], {}, id="moved onto the grid"),
+        pytest.param([1, 2, 3, 4, 5, 5], [0, 1, 2, 3, 4, 4], {}, id="duplicate"),
+        pytest.param([1, 2, 3, 4, 9], None, {"bounds": {"cpu": (0, 8)}}, id="last one out"),
+        pytest.param([1, 2, 4, 8, 9], None, {"counters": ("cpu",)}, id="counter"),
+        pytest.param([1, 2, 3, 4, 5], None, {"drop_last": 1}, id="not final"),
+        pytest.param([1, 1, 1, 1, 1], None, {}, id="all gone"),
+    ],
+)
+def test_touched_shard_is_known_for_it(values, minutes, changes):
+    checked = check(rows(values, minutes=minutes), rows([3, 1, 2, 4, 5], item="b"), **changes)
+    assert not checked.is_unchanged
+
+
+def test_shard_is_touched_where_one_of_its_blocks_is(monkeypatch):
+    monkeypatch.setattr(validation, "BLOCK_ROWS", 5)
+    gap = rows([1, 2, 3, 4, 5], minutes=[0, 1, 2, 4, 5], item="b")
+    assert check(rows([1, 2, 3, 4, 5]), rows([1, 2, 3, 4, 5], item="c")).is_unchanged
+    assert not check(rows([1, 2, 3, 4, 5]), gap).is_unchanged
+
+
 def test_missed_scrapes_stay_missing_and_are_not_quarantined():
     checked = check(rows([1, float("nan"), None, 4, 5, 6]))
     assert_same(values_of(checked), [1, np.nan, np.nan, 4, 5, 6])

@@ -58,6 +58,7 @@ def test_history_before_a_split_is_adjusted(ratio):
     for name in OHLC:
         np.testing.assert_allclose(price(checked, name), bars[name], rtol=3e-7)
     assert checked.counts.repairs["split_adjust"] == 5 * 30
+    assert not checked.is_unchanged
     assert checked.counts.rows_repaired == 5 * 30
     assert checked.quarantined_rows.is_empty()
 

@@ -146,6 +146,23 @@ def test_stage_writes_the_same_bytes_again(tmp_path):
     assert len(found[0]) == 10
 
 
+def test_untouched_shard_is_copied_as_it_lies(tmp_path):
+    write_series(tmp_path, fleet(), set_value(fleet(6)[-120:], "s5", "cpu", 5, float("inf")))
+    sources = sorted((tmp_path / paths.SERIES).glob("part-*"))
+    validate.run(params(), tmp_path)
+    written = [tmp_path / paths.VALID / source.name for source in sources]
+    assert [a.read_bytes() == b.read_bytes() for a, b in zip(sources, written, strict=True)] == [
+        True,
+        False,
+    ]
+    assert written[0].stat().st_nlink == 1
+    assert pl.read_parquet(written[1])["value"].is_nan().sum() == 1
+    for source in sources:  # written otherwise, to tell a copy from what was written again
+        pl.read_parquet(source).write_parquet(source, compression="lz4")
+    validate.run(params(), tmp_path)
+    assert written[0].read_bytes() == sources[0].read_bytes()
+
+
 @pytest.mark.parametrize("cut", [1, 3])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_outcome_does_not_depend_on_the_shards(seed, cut, tmp_path):

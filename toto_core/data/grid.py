@@ -15,13 +15,15 @@ from typing import Final
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Float32, Int64, Integer
+from jaxtyping import Bool, Float32, Int64, Integer, UInt32
 
 from toto_core.data.frequency import DAY_US, HOUR_US, parse_freq
 
 # A point that lies off its grid by at most this share of the interval is moved onto it: clocks
 # jitter, and a day in local time shifts by 1/24 at a change to daylight-saving time.
 SNAP_SHARE: Final = 0.1
+# Rows of an even stretch from which on it pays to divide its first time stamp alone.
+MIN_RUN: Final = 4
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def locate(
     interval = series["interval"].fill_null(1).to_numpy()[index[starts]]
     item = series["item"].to_numpy()[index[starts]].astype(np.int64)
     interval_R = np.repeat(interval, counts)
-    cell, remainder = divided(time, interval_R)
+    cell, remainder = _divided(time, interval_R, starts)
     phase, is_mixed = _phases(remainder, item, starts, counts, interval)
     off = np.zeros(len(time), np.int64)
     if is_mixed.any():
@@ -130,6 +132,25 @@ def starts_of(index: Integer[np.ndarray, " R"]) -> Int64[np.ndarray, " S"]:
     is_start = np.ones(len(index), np.bool_)
     np.not_equal(index[1:], index[:-1], out=is_start[1:])
     return np.flatnonzero(is_start)
+
+
+def _divided(
+    times: Int64[np.ndarray, " R"],
+    interval: Int64[np.ndarray, " R"],
+    starts: Int64[np.ndarray, " S"],
+) -> tuple[Int64[np.ndarray, " R"], Int64[np.ndarray, " R"]]:
+    """``divided`` for sorted series: over steps of one interval the quotient rises by one."""
+    is_start = np.ones(len(times), np.bool_)
+    np.not_equal(times[1:] - times[:-1], interval[1:], out=is_start[1:])
+    is_start[starts] = True
+    runs = np.flatnonzero(is_start)
+    if len(runs) * MIN_RUN > len(times):
+        return divided(times, interval)
+    lengths = np.diff(runs, append=len(times))
+    quotient, remainder = divided(times[runs], interval[runs])
+    cell = np.arange(len(times))
+    cell += np.repeat(quotient - runs, lengths)
+    return cell, np.repeat(remainder, lengths)
 
 
 def divided(
@@ -222,7 +243,7 @@ class Placed:
         num_snapped: rows that were moved onto the grid.
     """
 
-    series: Int64[np.ndarray, " N"]
+    series: UInt32[np.ndarray, " N"]
     times: Int64[np.ndarray, " N"]
     values: Float32[np.ndarray, " N"]
     at: Int64[np.ndarray, " R"]
@@ -234,14 +255,14 @@ def place(rows: pl.DataFrame, series: pl.DataFrame, calendars: Mapping[str, Cale
     """Put the rows of each item on the grid from its first to its last observed point.
 
     Args:
-        rows: ``series``, ``time``, ``cell``, ``value``, ``mended``, ``renumbered``; sorted, a cell
-            of a series occurs once.
+        rows: ``series``, ``time``, ``cell``, ``off``, ``value``, ``mended``, ``renumbered``;
+            sorted, a cell of a series occurs once.
         series: with ``phase``; those without rows do not appear in the result.
     """
     row_series, cell, time = (rows[name].to_numpy() for name in ("series", "cell", "time"))
     starts = starts_of(row_series)
     counts = np.diff(starts, append=len(cell))
-    present = row_series[starts].astype(np.int64)
+    present = row_series[starts]
     spans = series.select("item", "freq", "interval", "phase").select(pl.all().gather(present))
     spans = spans.with_columns(
         pl.Series("first", cell[starts]), pl.Series("last", cell[starts + counts - 1])
@@ -257,6 +278,11 @@ def place(rows: pl.DataFrame, series: pl.DataFrame, calendars: Mapping[str, Cale
     item_start = np.cumsum(length) - length
     series_start = np.cumsum(length[item]) - length[item]
 
+    if _lies_on_grid(rows) and int(length[item].sum()) == len(cell):
+        # Each point of the grids has its row, in order: the rows are the grids.
+        values = rows["mended"].to_numpy()
+        is_changed = values != rows["value"].to_numpy()
+        return Placed(row_series, time, values, np.arange(len(cell)), is_changed, num_snapped=0)
     # What to add to a cell to get its place among all values, or among item_times, which hold the
     # grid of each item once.
     place = cell + np.repeat(series_start - items["first"].to_numpy()[item], counts)
@@ -279,6 +305,11 @@ def place(rows: pl.DataFrame, series: pl.DataFrame, calendars: Mapping[str, Cale
         is_repaired=is_moved | is_changed,
         num_snapped=int((is_moved & ~rows["renumbered"].to_numpy()).sum()),
     )
+
+
+def _lies_on_grid(rows: pl.DataFrame) -> bool:
+    """Whether the time stamp of each row is that of its cell."""
+    return not rows["off"].to_numpy().any() and not rows["renumbered"].any()
 
 
 def _item_times(items: pl.DataFrame, calendars: Mapping[str, Calendar]) -> Int64[np.ndarray, " T"]:

@@ -190,6 +190,10 @@ def _is_in_bounds(data: PolarsData) -> pl.LazyFrame:
     return data.lazyframe.select(value.is_between("lowest", "highest") | value.is_nan())
 
 
+_ROW_TYPES: Final = [(name, SERIES_SCHEMA[name]) for name in ("timestamp", "value")]
+_NO_FAULTS: Final = pl.DataFrame(schema={"index": pl.UInt32, "rule": pl.Enum(ROW_RULES)})
+
+
 def row_schema(*, bounded: bool) -> pa.DataFrameSchema:
     """Return the schema of rows as ingest leaves them.
 
@@ -216,6 +220,8 @@ def row_faults(rows: pl.DataFrame, *, bounded: bool) -> pl.DataFrame:
     Raises:
         DataError: if the columns themselves are wrong, so that no row can be judged.
     """
+    if rows.is_empty() and all(rows.schema.get(name) == type for name, type in _ROW_TYPES):
+        return _NO_FAULTS
     try:
         # Collected, not lazy: pandera checks only the types of a lazy frame.
         row_schema(bounded=bounded).validate(rows, lazy=True)
@@ -235,4 +241,4 @@ def row_faults(rows: pl.DataFrame, *, bounded: bool) -> pl.DataFrame:
             .sort("index", "rule")
             .unique("index", keep="first", maintain_order=True)
         )
-    return pl.DataFrame(schema={"index": pl.UInt32, "rule": pl.Enum(ROW_RULES)})
+    return _NO_FAULTS

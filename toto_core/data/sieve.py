@@ -29,8 +29,10 @@ class Sieve:
     @property
     def is_gone(self) -> pl.Series:
         """Whether each series of the shard was quarantined whole."""
-        gone = [index for frame in self._series for index in frame["series"]]
-        return pl.int_range(self.series.height, eager=True).is_in(gone)
+        gone = np.zeros(self.series.height, np.bool_)
+        for frame in self._series:
+            gone[frame["series"].to_numpy()] = True
+        return pl.Series(gone)
 
     @property
     def repairs(self) -> Counter[str]:

@@ -39,7 +39,6 @@ def sift(sieve: Sieve, params: ValidateParams, calendars: Mapping[str, Calendar]
     _put_on_grid(sieve, calendars)
     _drop_faults(sieve)
     _drop_off_grid(sieve, params)
-    sieve.rows = sieve.rows.drop("off")
     _drop_duplicates(sieve)
     if params.ohlc is not None:
         bars.drop_contradictions(sieve, params.ohlc)
@@ -99,13 +98,14 @@ def _suspects(sieve: Sieve) -> Int64[np.ndarray, " K"]:
     Nearly every row passes, and what a schema is asked about is what it costs.
     """
     index, value = sieve.rows["series"].to_numpy(), sieve.rows["value"].to_numpy()
-    starts = grid.starts_of(index)
-    counts = np.diff(starts, append=len(index))
     facts = sieve.series.select(
         low=pl.max_horizontal("lowest", "floor", pl.lit(-_LARGEST, pl.Float32)),
         high=pl.min_horizontal("highest", pl.lit(_LARGEST, pl.Float32)),
     )
-    low, high = (np.repeat(facts[name].to_numpy()[index[starts]], counts) for name in facts.columns)
+    if facts.n_unique() == 1:
+        low, high = (facts[name][0] for name in facts.columns)
+    else:
+        low, high = (facts[name].to_numpy()[index] for name in facts.columns)
     return np.flatnonzero(~((value >= low) & (value <= high)))
 
 

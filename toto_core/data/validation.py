@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 import polars as pl
-from jaxtyping import UInt64
+from jaxtyping import Int64, UInt64
 
 from toto_core.config import ValidateParams
 from toto_core.data import grid, rules
@@ -40,6 +40,7 @@ class Checked:
         series: ``item_id`` and ``variate`` of the valid series.
         quarantined_rows: columns of ``rules.QUARANTINED_ROWS``.
         quarantined_series: columns of ``rules.QUARANTINED_SERIES``.
+        is_unchanged: the rows are those of the shard, all of them and to the bit.
     """
 
     rows: pl.DataFrame
@@ -48,6 +49,7 @@ class Checked:
     quarantined_series: pl.DataFrame
     counts: Counts
     sums: Sums
+    is_unchanged: bool = False
 
     def without_rows(self) -> "Checked":
         """The same without what fills memory, once it is written."""
@@ -139,14 +141,16 @@ def check_shard(
         quarantined_series=pl.concat(part.quarantined_series for part in parts),
         counts=counts,
         sums=sums,
+        is_unchanged=all(part.is_unchanged for part in parts),
     )
 
 
 def _blocks(shard: pl.DataFrame) -> list[pl.DataFrame]:
-    """Cut a shard between items into parts of about ``BLOCK_ROWS`` rows."""
+    """Cut a shard between items into like parts of about ``BLOCK_ROWS`` rows."""
     items, starts = shard["item_id"], [0]
-    while starts[-1] + BLOCK_ROWS < shard.height:
-        item = items[starts[-1] + BLOCK_ROWS]
+    size = -(-shard.height // max(1, round(shard.height / BLOCK_ROWS)))
+    while starts[-1] + size < shard.height:
+        item = items[starts[-1] + size]
         start = int(items.search_sorted(item, "left"))
         if start <= starts[-1]:
             start = int(items.search_sorted(item, "right"))
@@ -197,13 +201,15 @@ def _check_block(
     counts.check()
     sums = Sums(sum_in, _sum_before_repair(keys, placed, sieve.rows), sieve.checksum(keys))
     sums.check()
+    is_unchanged = shard.schema == SERIES_SCHEMA and _is_same(placed, shard)
     return Checked(
-        rows=_named(placed, sieve.series),
+        rows=shard if is_unchanged else _named(placed, sieve.series),
         series=sieve.series.select("item_id", "variate").filter(~is_gone),
         quarantined_rows=bad_rows,
         quarantined_series=bad_series,
         counts=counts,
         sums=sums,
+        is_unchanged=is_unchanged,
     )
 
 
@@ -240,20 +246,19 @@ def absent_series(facts: pl.DataFrame, seen: pl.DataFrame, params: ValidateParam
 
 def _indexed(shard: pl.DataFrame, facts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Names become numbers: rows with ``series`` and ``time``, and the table of the series."""
-    starts = shard.select(
-        pl.any_horizontal(
-            pl.col(name).ne_missing(pl.col(name).shift()) for name in ("item_id", "variate")
-        )
-    ).to_series()
-    names = shard.select("item_id", "variate").filter(starts)
-    number = np.cumsum(starts.to_numpy(), dtype=np.uint32) - np.uint32(1)
+    starts = np.union1d(_starts_of(shard["item_id"]), _starts_of(shard["variate"]))
+    names = shard.select(pl.col("item_id", "variate").gather(starts))
+    number = np.repeat(
+        np.arange(len(starts), dtype=np.uint32), np.diff(starts, append=shard.height)
+    )
     rows = shard.select(
         "timestamp", "value", pl.Series("series", number), time=pl.col("timestamp").to_physical()
     )
     time = rows["time"].fill_null(NO_TIME).to_numpy()
-    steps_back = (number[1:] == number[:-1]) & (time[1:] < time[:-1])
+    back = np.flatnonzero(time[1:] < time[:-1]) + 1
+    back = back[(number[back] == number[back - 1]) & (time[back] != NO_TIME)]
     is_sorted = names.equals(names.unique(maintain_order=True).sort("item_id", "variate"))
-    if not is_sorted or (steps_back & (time[1:] != NO_TIME)).any():
+    if not is_sorted or len(back):
         raise _out_of_order()
     series = names.join(facts, on=["item_id", "variate"], how="left", maintain_order="left")
     unknown = names.join(facts, on=["item_id", "variate"], how="anti", maintain_order="left")
@@ -263,6 +268,12 @@ def _indexed(shard: pl.DataFrame, facts: pl.DataFrame) -> tuple[pl.DataFrame, pl
             "items.parquet, each must be; run ingest again"
         )
     return rows, series.with_columns(item=pl.col("item_id").rle_id())
+
+
+def _starts_of(names: pl.Series) -> Int64[np.ndarray, " K"]:
+    """Where each run of equal names starts."""
+    lengths = names.rle().struct.field("len").to_numpy().astype(np.int64)
+    return np.cumsum(lengths) - lengths
 
 
 def _out_of_order() -> DataError:
@@ -286,6 +297,17 @@ def _sum_before_repair(
         - checksum(keys, placed.series[index], placed.times[index], placed.values[index])
         + checksum_of(keys, repaired)
     ) % (1 << 64)
+
+
+def _is_same(placed: grid.Placed, shard: pl.DataFrame) -> bool:
+    """Whether the grids hold the rows of the shard and nothing else."""
+    if len(placed.times) != shard.height or shard["value"].null_count():
+        return False
+    values = shard["value"].to_numpy().view(np.uint32)
+    # As many rows as before, none quarantined: the series are the same too.
+    return np.array_equal(placed.times, shard["timestamp"].to_physical().to_numpy()) and (
+        np.array_equal(placed.values.view(np.uint32), values)
+    )
 
 
 def _named(placed: grid.Placed, series: pl.DataFrame) -> pl.DataFrame:
