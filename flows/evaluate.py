@@ -3,7 +3,6 @@
 python -m flows.evaluate
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +19,21 @@ from toto_core.data.shards import write_table
 from toto_core.data.splits import Splits, to_us
 from toto_core.errors import DataError
 from toto_core.evaluation.backtest import Predict, backtest, season_of
-from toto_core.evaluation.calibration import coverage_table
 from toto_core.evaluation.metrics import (
     MODEL,
     QUANTILE_LEVELS,
     SERIES_KEYS,
-    horizon_scores,
-    origin_losses,
+    Profile,
+    Tally,
     seasonal_errors,
 )
 from toto_core.evaluation.scores import (
     CANDIDATE,
     CROSSVAL,
+    blocks_of,
     evaluation_report,
     item_scores,
+    origin_scores,
 )
 from toto_core.evaluation.verdict import in_order
 from toto_core.files import whole_parquet, write_json, writing
@@ -103,29 +103,24 @@ def judge_forecaster(
             f"held out nor left out, at least 1 that can be judged is needed "
             f"({reasons}); see split.num_test_origins and split.min_context"
         )
-    losses = pl.concat(
-        origin_losses(
-            table.join(facts, on=SERIES_KEYS, how="semi", maintain_order="left"),
-            facts,
-            forecasters=forecasters,
-            source=source,
-        )
+    candidate, refits = (
+        Tally(facts, forecasters=forecasters, source=source).add_all([table])
         for source, table in (
             (CANDIDATE, forecasts),
             (CROSSVAL, _refit_forecasts(root, splits, forecasts)),
         )
     )
+    losses = pl.concat([candidate.losses(), refits.losses()])
     report = evaluation_report(
         losses,
-        forecasts,
-        facts,
+        candidate.profile,
         overlap=splits.overlap,
         exclusions=exclusions,
         outside=outside,
         seasonality=seasons,
     )
     report["contamination"] = _contamination(root, splits, facts)
-    _write(root, forecasts, losses, facts, report, forecasters)
+    _write(root, forecasts, losses, candidate.profile, report)
     return _summary(report)
 
 
@@ -231,9 +226,8 @@ def _write(
     root: Path,
     forecasts: pl.DataFrame,
     losses: pl.DataFrame,
-    facts: pl.DataFrame,
+    profile: Profile,
     report: dict[str, Any],
-    forecasters: Sequence[str],
 ) -> None:
     for path, table in (
         (root / paths.FORECASTS / "candidate.parquet", forecasts),
@@ -241,11 +235,12 @@ def _write(
     ):
         with writing(path) as temporary:
             write_table(temporary, table)
-    seen = facts.filter(~pl.col("held_out"))
-    shown = forecasts.join(seen, on=SERIES_KEYS, how="semi", maintain_order="left")
     for name, table in {
-        "horizon": horizon_scores(shown, seen, forecasters=forecasters),
-        "calibration": coverage_table(shown, forecasters=forecasters),
+        "horizon": profile.by_step(),
+        "hours": profile.by_hour(),
+        "origins": origin_scores(blocks_of(losses)["candidate"]),
+        "calibration": profile.coverage(),
+        "pit": profile.pit(),
         "items": item_scores(losses),
     }.items():
         with writing(root / paths.PLOTS / f"{name}.csv") as temporary:

@@ -11,8 +11,8 @@ import pytest
 
 from toto_core.evaluation.metrics import (
     QUANTILE_LEVELS,
+    Tally,
     cell_losses,
-    horizon_scores,
     origin_losses,
     pooled_scores,
     seasonal_errors,
@@ -263,8 +263,10 @@ def test_without_no_change_there_is_no_r2():
 
 def test_steps_are_scored_apart():
     forecasts = two_series_forecasts()
-    table = horizon_scores(forecasts, facts(), forecasters=["model", "naive"])
-    assert table.columns == ["step", "forecaster", "mase", "sql"]
+    seen = facts().with_columns(held_out=pl.lit(value=False))
+    tally = Tally(seen, forecasters=["model", "naive"], source="candidate").add_all([forecasts])
+    table = tally.profile.by_step()
+    assert table.columns == ["step", "forecaster", "mase", "sql", "num_cells"]
     assert table.height == 4
     for step in (1, 2):
         rows = forecasts.with_columns(scale=np.repeat([0.5, 2.0], 6)).filter(pl.col("step") == step)

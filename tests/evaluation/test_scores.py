@@ -10,6 +10,7 @@ import pytest
 
 from toto_core.errors import DataError
 from toto_core.evaluation.headline import caveat, headline
+from toto_core.evaluation.metrics import Tally
 from toto_core.evaluation.scores import (
     compare,
     evaluation_report,
@@ -172,17 +173,24 @@ def test_headline_does_not_claim_what_is_not_decided():
     assert "5 origins, at least 8 (8 for each of 1 that overlap) are needed" in text
 
 
-def forecasts(table):
-    keys = table.filter(pl.col("forecaster") == "model").select("item_id", "variate", "origin")
-    quantiles = np.tile(np.arange(9.0), (keys.height, 1))
-    return keys.with_columns(target=pl.lit(3.5), step=pl.lit(1), model=quantiles)
+def profile_of(table):
+    """Forecasts 0 to 8 of targets that are 3.5, of the series that are not held out."""
+    keys = table.filter(pl.col("forecaster") == "model")
+    forecasts = keys.select(
+        *("item_id", "variate", "origin"),
+        timestamp="origin",
+        target=pl.lit(3.5),
+        step=pl.lit(1),
+        model=pl.Series(np.tile(np.arange(9.0), (keys.height, 1))),
+    )
+    facts = keys.select("item_id", "variate", "group", "held_out", "scale").unique()
+    return Tally(facts, forecasters=["model"], source="candidate").add_all([forecasts]).profile
 
 
 def report_of(table, **options):
-    facts = table.select("item_id", "variate", "held_out", "scale").unique().sort("item_id")
     settings = {"overlap": 1, "exclusions": [], "outside": [], "seasonality": {"1h": 24}}
-    own = forecasts(table.filter(pl.col("source") == "candidate"))
-    return evaluation_report(table, own, facts, **(settings | options))
+    own = table.filter(pl.col("source") == "candidate")
+    return evaluation_report(table, profile_of(own), **(settings | options))
 
 
 def test_report_keeps_seen_held_out_and_refits_apart():
@@ -206,6 +214,8 @@ def test_report_keeps_seen_held_out_and_refits_apart():
     assert report["by_variate"]["y"]["model"] == report["pooled"]["model"]
     assert report["coverage"]["0.4"] == 0.0
     assert report["coverage"]["0.5"] == 1.0
+    assert report["pit"] == {f"{b / 10:g}": float(b == 5) for b in range(1, 11)}
+    assert report["num_series"] == 3
     assert report["num_origins"] == 64
 
 

@@ -142,10 +142,13 @@ def test_all_outs_are_written_with_their_columns(project):
     assert losses["sql"].null_count() == 0
     headers = {
         name: (root / paths.PLOTS / f"{name}.csv").read_text().splitlines()[0]
-        for name in ("horizon", "calibration", "items")
+        for name in ("horizon", "hours", "origins", "pit", "calibration", "items")
     }
     assert headers == {
-        "horizon": "step,forecaster,mase,sql",
+        "horizon": "step,forecaster,mase,sql,num_cells",
+        "hours": "hour,forecaster,mase,sql,num_cells",
+        "origins": "origin,forecaster,sql",
+        "pit": "forecaster,bin,share",
         "calibration": "forecaster,level,coverage",
         "items": "item_id,variate,held_out,origins,mase,sql,"
         "skill_vs_naive,skill_vs_drift,skill_vs_seasonal_naive",

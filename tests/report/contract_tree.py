@@ -364,10 +364,11 @@ def _write_metrics(root, forecasts, losses, splits):
 
 
 def _horizon(forecasts, losses):
-    from toto_core.evaluation.metrics import horizon_scores  # noqa: PLC0415
+    from toto_core.evaluation.metrics import Tally  # noqa: PLC0415
 
-    facts = losses.select("item_id", "variate", "scale").unique(maintain_order=True)
-    return horizon_scores(forecasts, facts, forecasters=("model", *BASELINES))
+    facts = losses.select("item_id", "variate", "group", "held_out", "scale")
+    tally = Tally(facts.unique(), forecasters=("model", *BASELINES), source="candidate")
+    return tally.add_all([forecasts]).profile.by_step()
 
 
 def _skills(losses, shift=0.0):

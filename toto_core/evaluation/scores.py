@@ -16,16 +16,31 @@ from jaxtyping import Float, Float64
 
 from toto_core.errors import DataError
 from toto_core.evaluation.baselines import NAIVE
-from toto_core.evaluation.calibration import calibration_scores, coverage_table
+from toto_core.evaluation.calibration import calibration_scores
 from toto_core.evaluation.grouping import group_means
 from toto_core.evaluation.headline import caveat, headline
-from toto_core.evaluation.metrics import MODEL, ORIGIN_KEYS, SERIES_KEYS, pooled_scores
+from toto_core.evaluation.metrics import (
+    MODEL,
+    ORIGIN_KEYS,
+    SERIES_KEYS,
+    Profile,
+    pooled_scores,
+    skill,
+    skills,
+)
 from toto_core.evaluation.significance import dm_test, ewc_dm_test
 from toto_core.evaluation.verdict import BASE, in_order
 
 CANDIDATE, CROSSVAL = "candidate", "crossval"
 
 Comparison = dict[str, Any]
+
+NOTES = {
+    "r2_vs_naive": "1 - squared error / squared error of no change, on scaled errors; ordinary R2 "
+    "is left out, as it tells the length of the judged window on a series that wanders",
+    "owa": "relative to no change in the place of Naive2; below 1 is better",
+    "pit": "share of the targets between the quantiles, by the upper level; even if calibrated",
+}
 
 
 def compare(losses: pl.DataFrame, baseline: str, *, overlap: int) -> Comparison:
@@ -57,7 +72,7 @@ def compare(losses: pl.DataFrame, baseline: str, *, overlap: int) -> Comparison:
     model_N, base_N = loss_by_origin(model), loss_by_origin(base)
     mean_model, mean_base = (float(x.mean()) if len(x) else math.nan for x in (model_N, base_N))
     return {
-        "skill": _skill(mean_model, mean_base),
+        "skill": skill(mean_model, mean_base),
         **_tested(base_N - model_N, mean_base, overlap),
         "loss_model": mean_model,
         "loss_baseline": mean_base,
@@ -67,12 +82,6 @@ def compare(losses: pl.DataFrame, baseline: str, *, overlap: int) -> Comparison:
 def loss_by_origin(rows: pl.DataFrame) -> Float64[np.ndarray, " N"]:
     """Return the mean scaled quantile loss over the series at each origin, in their order."""
     return group_means(rows, ["origin"], ["sql"])["sql"].to_numpy()
-
-
-def _skill(model: float, baseline: float) -> float:
-    if baseline > 0 or math.isnan(baseline):
-        return 1 - model / baseline
-    return 0.0 if model == baseline else -math.inf
 
 
 def _tested(d: Float[np.ndarray, " N"], mean_base: float, overlap: int) -> Comparison:
@@ -106,8 +115,7 @@ def _tested(d: Float[np.ndarray, " N"], mean_base: float, overlap: int) -> Compa
 
 def evaluation_report(
     losses: pl.DataFrame,
-    forecasts: pl.DataFrame,
-    facts: pl.DataFrame,
+    profile: Profile,
     *,
     overlap: int,
     exclusions: Sequence[Mapping[str, object]],
@@ -123,21 +131,18 @@ def evaluation_report(
 
     Args:
         losses: of candidate and refits, without the excluded series.
-        forecasts: of the candidate.
-        facts: columns item_id, variate, held_out and scale, of the series that are not excluded.
+        profile: of the candidate, on the same series.
         exclusions: item_id, variate, held_out and reason of each series that was left out.
         outside: item_id, variate and held_out of each series without a value in the test
             period; it may have its part in training, and leaves no gap in the judgement.
         seasonality: steps of the season, for each frequency.
     """
     blocks = blocks_of(losses)
-    skill = {
+    against = {
         name: _against_all(rows, overlap) if rows.height else {} for name, rows in blocks.items()
     }
-    seen = forecasts.join(
-        facts.filter(~pl.col("held_out")), on=SERIES_KEYS, how="semi", maintain_order="left"
-    )
-    coverage = coverage_table(seen, forecasters=[MODEL])
+    coverage = profile.coverage().filter(pl.col("forecaster") == MODEL)
+    pit = profile.pit().filter(pl.col("forecaster") == MODEL)
     gate_rows = blocks["candidate"]
     variates = {
         variate: gate_rows.filter(pl.col("variate") == variate)
@@ -146,15 +151,15 @@ def evaluation_report(
     skill_by_variate = {name: _against_all(rows, overlap) for name, rows in variates.items()}
     left_out = {str(row["variate"]) for row in exclusions if not row["held_out"]}
     but = caveat(
-        skill["candidate"][NAIVE],
+        against["candidate"][NAIVE],
         skill_by_variate,
         unjudged=sorted(left_out - skill_by_variate.keys()),
     )
     return {
-        "headline": f"{headline(skill)} {but}".strip(),
+        "headline": f"{headline(against)} {but}".strip(),
         "caveat": but,
         "pooled": pooled_scores(gate_rows),
-        "skill": skill,
+        "skill": against,
         "skill_by_variate": skill_by_variate,
         "scores": {
             name: pooled_scores(blocks[name])
@@ -163,11 +168,13 @@ def evaluation_report(
         },
         "by_variate": {variate: pooled_scores(rows) for variate, rows in variates.items()},
         "coverage": {f"{row['level']:g}": row["coverage"] for row in coverage.to_dicts()},
-        "calibration": calibration_scores(seen, facts, forecaster=MODEL),
+        "pit": {f"{row['bin']:g}": row["share"] for row in pit.to_dicts()},
+        "calibration": calibration_scores(gate_rows, coverage, forecaster=MODEL),
+        "notes": NOTES,
         "exclusions": [dict(exclusion) for exclusion in exclusions],
         "outside_test_period": [dict(series) for series in outside],
         "baselines": [name for name in _baselines(gate_rows) if name != BASE],
-        "num_series": facts.height,
+        "num_series": _num_series(losses.filter(pl.col("source") == CANDIDATE)),
         "num_origins": gate_rows["origin"].n_unique(),
         "overlap": overlap,
         "seasonality": dict(seasonality),
@@ -193,6 +200,16 @@ def blocks_of(losses: pl.DataFrame) -> dict[str, pl.DataFrame]:
     }
 
 
+def _num_series(rows: pl.DataFrame) -> int:
+    return rows.select(SERIES_KEYS).unique().height
+
+
+def origin_scores(losses: pl.DataFrame) -> pl.DataFrame:
+    """Return the columns origin, forecaster and sql: the mean over the series at each origin."""
+    rows = losses.filter(pl.col("sql").is_not_null())
+    return group_means(rows, ["origin", "forecaster"], ["sql"]).drop("num_rows")
+
+
 def item_scores(losses: pl.DataFrame) -> pl.DataFrame:
     """Score the candidate on each series.
 
@@ -201,27 +218,13 @@ def item_scores(losses: pl.DataFrame) -> pl.DataFrame:
         baseline: 1 - mean scaled quantile loss / the baseline's, over the origins.
     """
     rows = losses.filter(pl.col("source") == CANDIDATE)
-    model = rows.filter(pl.col("forecaster") == MODEL).sort(ORIGIN_KEYS)
-    series = model.select(*SERIES_KEYS, "held_out").unique(maintain_order=True)
-    run = model.select(pl.struct(SERIES_KEYS).rle_id()).to_series().to_numpy()
-    counts = np.bincount(run)
-
-    def mean(name: str, metric: str) -> Float64[np.ndarray, " K"]:
-        own = rows.filter(pl.col("forecaster") == name).sort(ORIGIN_KEYS)
-        return np.bincount(run, weights=own[metric].to_numpy()) / counts
-
-    sql = mean(MODEL, "sql")
-    return series.with_columns(
-        origins=counts,
-        mase=mean(MODEL, "mase"),
-        sql=sql,
-        **{
-            f"skill_vs_{name}": np.array(
-                [
-                    _skill(own, base)
-                    for own, base in zip(sql.tolist(), mean(name, "sql").tolist(), strict=True)
-                ]
-            )
-            for name in _baselines(rows)
-        },
-    )
+    series = (*SERIES_KEYS, "held_out")
+    means = group_means(rows, [*series, "forecaster"], ["mase", "sql"])
+    model = means.filter(pl.col("forecaster") == MODEL)
+    found = model.select(*series, pl.col("num_rows").alias("origins"), "mase", "sql")
+    for name in _baselines(rows):
+        base = means.filter(pl.col("forecaster") == name)
+        sql = model.join(base, on=series, how="left", maintain_order="left", suffix="_base")
+        gains = skills(sql["sql"].to_numpy(), sql["sql_base"].cast(pl.Float64).to_numpy())
+        found = found.with_columns(pl.Series(f"skill_vs_{name}", gains))
+    return found

@@ -14,9 +14,9 @@ from toto_core.evaluation.metrics.cells import CellLosses, cell_losses
 from toto_core.evaluation.metrics.keys import MODEL, ORIGIN_KEYS, QUANTILE_LEVELS, SERIES_KEYS
 from toto_core.evaluation.metrics.pooling import METRICS, pooled_scores, scores
 from toto_core.evaluation.metrics.profile import Profile
-from toto_core.evaluation.metrics.relative import skill
+from toto_core.evaluation.metrics.relative import skill, skills
 from toto_core.evaluation.metrics.scales import seasonal_errors
-from toto_core.evaluation.metrics.tally import Tally, horizon_scores, origin_losses
+from toto_core.evaluation.metrics.tally import Tally, origin_losses
 
 __all__ = [
     "METRICS",
@@ -28,10 +28,10 @@ __all__ = [
     "Profile",
     "Tally",
     "cell_losses",
-    "horizon_scores",
     "origin_losses",
     "pooled_scores",
     "scores",
     "seasonal_errors",
     "skill",
+    "skills",
 ]

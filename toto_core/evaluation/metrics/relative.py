@@ -2,6 +2,9 @@
 
 import math
 
+import numpy as np
+from jaxtyping import Float, Float64
+
 
 def skill(model: float, baseline: float) -> float:
     """Return 1 - model / baseline, the share of the baseline's loss that the model takes away.
@@ -10,11 +13,16 @@ def skill(model: float, baseline: float) -> float:
         NaN where either loss is unknown (NaN); where the baseline is without loss 0 for a model
         that is so too, and minus infinity for any other.
     """
-    if math.isnan(model) or math.isnan(baseline):
-        return math.nan
-    if baseline > 0:
-        return 1 - model / baseline
-    return 0.0 if model == baseline else -math.inf
+    return float(skills(np.array([model]), np.array([baseline]))[0])
+
+
+def skills(
+    model: Float[np.ndarray, " K"], baseline: Float[np.ndarray, " K"]
+) -> Float64[np.ndarray, " K"]:
+    """Return ``skill`` of each pair of losses."""
+    without_loss = np.where(model == baseline, 1.0, np.inf)
+    ratios = np.divide(model, baseline, out=without_loss, where=baseline > 0)
+    return 1 - np.where(np.isnan(model) | np.isnan(baseline), np.nan, ratios)
 
 
 def owa(*, smape: float, mase: float, base_smape: float, base_mase: float) -> float:

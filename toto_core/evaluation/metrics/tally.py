@@ -180,12 +180,3 @@ def _check(
                 f"{first['origin']} step {first['step']}, finite and rising ones are needed; "
                 "a forecaster that answers so cannot be judged"
             )
-
-
-def horizon_scores(
-    forecasts: pl.DataFrame, facts: pl.DataFrame, *, forecasters: Sequence[str]
-) -> pl.DataFrame:
-    """Return ``Profile.by_step`` of one table of forecasts."""
-    seen = facts.with_columns(group=pl.lit(""), held_out=pl.lit(value=False))
-    tally = Tally(seen, forecasters=forecasters, source="")
-    return tally.add_all([forecasts]).profile.by_step().select("step", "forecaster", "mase", "sql")
