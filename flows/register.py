@@ -1,7 +1,8 @@
 """DVC stage ``register``: losses and metrics -> models/registry (card, verdict, evidence).
 
 A FAIL is a finished pipeline with a verdict: the stage succeeds whatever the outcome is. It also
-notes the candidate in ``registry/attempts.jsonl``, once for each candidate and test period.
+notes the candidate in ``registry/attempts.jsonl``, once for each candidate, protocol and test
+period.
 
 python -m flows.register
 """
@@ -19,7 +20,8 @@ from toto_core.config import Params
 from toto_core.errors import RegistryError
 from toto_core.evaluation.checks import Provenance
 from toto_core.evaluation.gate import judge
-from toto_core.evaluation.verdict import FAIL, INCONCLUSIVE, PASS, Verdict
+from toto_core.evaluation.protocol import Frozen, freeze, protocol_hash, revised_items
+from toto_core.evaluation.verdict import FAIL, INCONCLUSIVE, PASS, Verdict, baselines_of
 from toto_core.files import whole_parquet, write_json, writing
 from toto_core.registry.card import Evidence, card_markdown, model_card
 from toto_core.registry.fingerprint import (
@@ -34,6 +36,7 @@ from toto_core.registry.ledger import Attempt, earlier_attempts, open_log
 ATTEMPTS = paths.LEDGER / "attempts.jsonl"
 EVIDENCE = (
     paths.SPLITS,
+    paths.PROTOCOL,
     paths.METRICS / "ingest.json",
     paths.METRICS / "validate.json",
     paths.METRICS / "evaluate.json",
@@ -44,7 +47,8 @@ def run(params: Params, root: Path) -> Summary:
     """Judge the candidate and write its card, its verdict and copies of the evidence."""
     losses = pl.read_parquet(whole_parquet(root / paths.LOSSES))
     evidence = _evidence(params, root, losses)
-    attempt = _attempt(evidence, losses)
+    frozen = _frozen(params, root, evidence)
+    attempt = _attempt(evidence, losses, frozen)
     with open_log(root / ATTEMPTS) as log:
         earlier, is_known = earlier_attempts(log.records, attempt)
         verdict = judge(
@@ -52,11 +56,12 @@ def run(params: Params, root: Path) -> Summary:
             splits=evidence.splits,
             evaluation=evidence.evaluation,
             provenance=_provenance(evidence),
-            attempt=len(earlier) + 1,
+            frozen=frozen,
+            earlier_p_values=[_p_value(record.get("p_value")) for record in earlier],
             params=params.register_,
         )
         if not is_known:  # before the verdict can be seen anywhere
-            log.append(attempt.record(None))
+            log.append(attempt.record(verdict.p_value))
     card = model_card(verdict, evidence, losses)
     with writing(root / paths.REGISTRY) as folder:
         folder.mkdir()
@@ -66,6 +71,8 @@ def run(params: Params, root: Path) -> Summary:
         (folder / "evidence").mkdir()
         for path in EVIDENCE:
             (folder / "evidence" / path.name).write_bytes((root / path).read_bytes())
+        attempts = [*earlier, attempt.record(verdict.p_value)]
+        write_json(folder / "evidence" / "attempts.json", {"attempts": attempts})
     metrics = _metrics(verdict)
     write_json(root / paths.METRICS / "register.json", {"outcome": verdict.outcome, **metrics})
     return Summary(
@@ -90,17 +97,42 @@ def _evidence(params: Params, root: Path, losses: pl.DataFrame) -> Evidence:
             "splits": file_sha256(root / paths.SPLITS),
             "losses": file_sha256(root / paths.LOSSES),
             "evaluation": file_sha256(root / paths.METRICS / "evaluate.json"),
+            "protocol": file_sha256(root / paths.PROTOCOL),
         },
         snapshot=evaluation_snapshot(losses, splits),
         licences=params.register_.licences,
     )
 
 
-def _attempt(evidence: Evidence, losses: pl.DataFrame) -> Attempt:
+def _frozen(params: Params, root: Path, evidence: Evidence) -> Frozen:
+    """What the candidate was trained under, beside what it is judged by."""
+    evaluation = evidence.evaluation
+    current = freeze(
+        data=_json(root / paths.PROTOCOL)["data"],
+        splits=evidence.splits,
+        seasonality=evaluation["seasonality"],
+        baselines=baselines_of(evaluation),
+        levels=[float(level) for level in evaluation["coverage"]],
+        evaluate=params.evaluate,
+        register=params.register_,
+    )
+    recorded, revised = None, None
+    if (root / paths.FROZEN_PROTOCOL).is_file():
+        recorded = _json(root / paths.FROZEN_PROTOCOL)
+    if (root / paths.FROZEN_TARGETS).is_file():
+        then, now = (
+            pl.read_parquet(whole_parquet(root / path))
+            for path in (paths.FROZEN_TARGETS, paths.TARGETS)
+        )
+        revised = revised_items(then, now)
+    return Frozen(recorded, evidence.run.get("protocol_sha256"), current, revised)
+
+
+def _attempt(evidence: Evidence, losses: pl.DataFrame, frozen: Frozen) -> Attempt:
     return Attempt(
         snapshot=evidence.snapshot,
         candidate=combined(evidence.candidate_files),
-        protocol="",
+        protocol=protocol_hash(frozen.current),
         test_end=str(evidence.splits["test_end"]),
         series=series_sketch(losses),
     )
@@ -112,7 +144,15 @@ def _provenance(evidence: Evidence) -> Provenance:
         last_training_time=datetime.fromisoformat(str(last)) if last else None,
         trained_on=evidence.run.get("splits_sha256"),
         judged_on=evidence.hashes["splits"],
+        training_ends={
+            freq: datetime.fromisoformat(str(end))
+            for freq, end in (evidence.run.get("training_ends") or {}).items()
+        },
     )
+
+
+def _p_value(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
 
 
 def _metrics(verdict: Verdict) -> dict[str, float]:

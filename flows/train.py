@@ -4,7 +4,9 @@ The candidate is trained on everything before T0 and chosen by its loss on [T0, 
 """
 
 import dataclasses
-from collections.abc import Mapping
+import json
+import shutil
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,8 +22,9 @@ from toto_core.data.augmentation_examples import augmentation_examples
 from toto_core.data.corpus import TRAIN, Corpus
 from toto_core.data.fingerprints import Fingerprints, merged
 from toto_core.data.splits import Splits
-from toto_core.data.tables import read_items
+from toto_core.data.tables import Item, read_items
 from toto_core.errors import DataError
+from toto_core.evaluation.protocol import protocol_hash
 from toto_core.files import write_json, writing
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -56,6 +59,28 @@ def last_training_time(root: Path) -> datetime:
     Raises:
         DataError: if the corpus and the validated series have no item in common.
     """
+    return max(_time(item.timestamps[limit - 1]) for item, limit in _trained(root))
+
+
+def training_ends(root: Path) -> dict[str, datetime]:
+    """Find, for each frequency, until when the newest point that training could see tells.
+
+    That is when the next point is due, as in ``data.splits.points_before``: the value of a day is
+    stamped at its start and tells of the hours up to its end.
+    """
+    ends: dict[str, datetime] = {}
+    for item, limit in _trained(root):
+        stamps = item.timestamps
+        if limit < len(stamps):
+            end = stamps[limit]
+        else:
+            end = 2 * stamps[-1] - stamps[-2] if len(stamps) > 1 else stamps[-1]
+        ends[item.freq] = max(ends.get(item.freq, _EPOCH), _time(end))
+    return ends
+
+
+def _trained(root: Path) -> Iterator[tuple[Item, int]]:
+    """Yield the items of the corpus, and how many points of each training could see."""
     corpus = Corpus.open(root / paths.CORPUS)
     limits = corpus.limits_at(TRAIN)
     real = {
@@ -63,17 +88,20 @@ def last_training_time(root: Path) -> datetime:
         for n in range(corpus.num_items)
         if not corpus.is_synthetic[n]
     }
-    newest_us = [
-        int(item.timestamps[limit - 1])
-        for item in read_items(root / paths.VALID)
-        if (limit := real.get(item.item_id, 0))
-    ]
-    if not newest_us:
+    found = False
+    for item in read_items(root / paths.VALID):
+        if limit := real.get(item.item_id, 0):
+            found = True
+            yield item, limit
+    if not found:
         raise DataError(
             f"{root / paths.CORPUS}: items that {root / paths.VALID} holds too = 0 of "
             f"{len(real)}, the same items are needed; run dvc repro"
         )
-    return _EPOCH + timedelta(microseconds=max(newest_us))
+
+
+def _time(us: np.integer) -> datetime:
+    return _EPOCH + timedelta(microseconds=int(us))
 
 
 def _metrics(fitted: Fit) -> dict[str, float]:
@@ -100,6 +128,8 @@ def _write(params: Params, root: Path, fitted: Fit, metrics: Mapping[str, float]
     with writing(root / paths.CANDIDATE) as folder:
         fitted.model.save_pretrained(folder)
         write_json(folder / "run.json", facts)
+        for frozen in (paths.PROTOCOL, paths.TARGETS):
+            shutil.copyfile(root / frozen, folder / frozen.name)
         _seen(root, fitted.base).save(folder / paths.SEEN.name)
     with writing(root / paths.CHECKPOINTS) as folder:
         for kept in fitted.state.kept:
@@ -151,9 +181,26 @@ def _run_facts(
         "compute_dtype": str(fitted.model.compute_dtype).removeprefix("torch."),
         "corpus_sha256": {name: hashes[name] for name in hashes if name != paths.SPLITS.name},
         "splits_sha256": hashes[paths.SPLITS.name],
+        "protocol_sha256": protocol_hash(_protocol(root)),
         "last_training_time": _newest_seen(root, fitted.base).isoformat(),
+        "training_ends": {freq: end.isoformat() for freq, end in training_ends(root).items()},
         "versions": {"torch": str(torch.__version__), "numpy": np.__version__},
     }
+
+
+def _protocol(root: Path) -> dict[str, object]:
+    """Read how the candidate will be judged.
+
+    DVC does not know that it is read here: a threshold that is changed must not train anew, and
+    what the candidate carries is what was decided before.
+    """
+    try:
+        return json.loads((root / paths.PROTOCOL).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise DataError(
+            f"{root / paths.PROTOCOL}: unreadable, it must be frozen before training; "
+            "run dvc repro protocol"
+        ) from None
 
 
 def _seen(root: Path, base: BaseModel | None) -> Fingerprints:

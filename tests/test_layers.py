@@ -16,7 +16,10 @@ NETWORK_MAY_OF_OURS = (
     "toto_core.files",
     *(f"toto_core.{part}" for part in NETWORK_PARTS),
 )
-STAGES = ("ingest", "validate", "split", "augment", "train", "crossval", "evaluate", "register")
+STAGES = (
+    *("ingest", "validate", "split", "protocol", "augment"),
+    *("train", "crossval", "evaluate", "register"),
+)
 OWNERS = {
     "prefect": {"flows/observed.py", "flows/pipeline.py"},
     "wandb": {"flows/tracking.py"},

@@ -162,8 +162,8 @@ def test_stage_names_every_section_of_the_parameters_that_it_reads(name: str) ->
         ),
         pytest.param(
             "dvc.yaml",
-            "params: [register]",
-            "params: [register, validation]",
+            "params: [split]",
+            "params: [split, validation]",
             "dvc.yaml: params = validation, one of augment, crossval, evaluate, ingest, model, "
             "register, seed, split, train, validate; remove it or mend its name",
             id="a section that is not there",

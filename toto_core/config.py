@@ -426,7 +426,7 @@ class EvaluateParams(Section):
     """Baselines and forecasting of the test period."""
 
     baselines: Annotated[tuple[Baseline, ...], AfterValidator(_mandatory_and_more)]
-    seasonality: PositiveInt | None
+    seasonality: PositiveInt | Literal["auto"] | None
     naive_window: PositiveInt
     moving_window: PositiveInt
     batch_size: PositiveInt
@@ -443,6 +443,7 @@ class RegisterParams(Section):
     min_item_wins: Share
     max_group_loss: NonNegativeFloat
     max_variate_loss: NonNegativeFloat
+    min_median_skill: Annotated[float, Field(gt=-1, lt=1)]
     coverage: Annotated[tuple[Share, Share], AfterValidator(_ascending)]
     max_coverage_error: PositiveShare
     max_attempts: PositiveInt

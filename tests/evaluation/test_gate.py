@@ -10,8 +10,10 @@ from scipy.stats import kstest
 from toto_core.config import RegisterParams
 from toto_core.evaluation import gate
 from toto_core.evaluation.checks import Provenance
+from toto_core.evaluation.protocol import Frozen, protocol_hash
 from toto_core.evaluation.significance import ewc_dm_test
-from toto_core.evaluation.verdict import BASELINES, FAIL, INCONCLUSIVE, PASS, worst
+from toto_core.evaluation.verdict import FAIL, INCONCLUSIVE, PASS, worst
+from toto_core.evaluation.verdict import MANDATORY as BASELINES
 
 T1 = datetime(2026, 1, 1, tzinfo=UTC)
 PARAMS = RegisterParams(
@@ -23,6 +25,7 @@ PARAMS = RegisterParams(
     min_item_wins=0.6,
     max_group_loss=0.10,
     max_variate_loss=0.02,
+    min_median_skill=0.0,
     coverage=(0.72, 0.88),
     max_coverage_error=0.05,
     max_attempts=20,
@@ -31,8 +34,12 @@ PARAMS = RegisterParams(
 )
 
 
+PROTOCOL = {"gate": {"margin": 0.01}}
+FROZEN = Frozen(PROTOCOL, protocol_hash(PROTOCOL), PROTOCOL, ())
+
+
 def losses(model, baseline, *, cov80=0.8):
-    """A losses table from arrays [series, origin]; all baselines lose alike."""
+    """A losses table from arrays [series, origin]; all baselines lose alike, medians as all."""
     frames = []
     for forecaster in ("model", *BASELINES):
         values = model if forecaster == "model" else baseline
@@ -48,6 +55,7 @@ def losses(model, baseline, *, cov80=0.8):
                     "forecaster": forecaster,
                     "source": "candidate",
                     "sql": values.reshape(-1),
+                    "mase": values.reshape(-1),
                     "cov80": cov80,
                     "num_steps": 24,
                     "scale": 1.0,
@@ -85,13 +93,18 @@ def judged(model, baseline, **changes):
         splits=splits(baseline.shape[1]) | changes.pop("splits", {}),
         evaluation=evaluation,
         provenance=provenance,
-        attempt=changes.pop("attempt", 1),
+        frozen=changes.pop("frozen", FROZEN),
+        earlier_p_values=changes.pop("earlier_p_values", ()),
         params=PARAMS.model_copy(update=changes),
     )
 
 
 def check(verdict, name):
     return next(found for found in verdict.checks if found.name == name)
+
+
+def claimed(verdict, name):
+    return next(found for found in verdict.claims if found.name == name)
 
 
 def panel(seed, *, num_series=12, num_origins=64, skill=0.0, noise=0.1):
@@ -266,8 +279,10 @@ def test_judge_asks_where_the_model_comes_from(provenance, outcome, words):
 
 def test_judge_divides_the_level_by_the_attempts_and_ends_after_the_last():
     model, baseline = panel(0, skill=0.1)
-    assert judged(model, baseline, attempt=4).tests["naive"]["level"] == pytest.approx(0.0125)
-    last = judged(model, baseline, attempt=21)
+    fourth = judged(model, baseline, earlier_p_values=[0.4, None, 0.04])
+    assert fourth.tests["naive"]["level"] == pytest.approx(0.0125)
+    assert check(fourth, "attempts").reason == "The significance level is divided by 4."
+    last = judged(model, baseline, earlier_p_values=[0.5] * 20)
     assert last.outcome == INCONCLUSIVE
     assert check(last, "attempts").reason == (
         "This test period is used up: a later test period is required."
@@ -292,10 +307,11 @@ def test_judge_halves_the_level_for_few_origins_and_for_skew():
 def test_judge_ignores_held_out_rows_and_refits():
     model, baseline = panel(0, skill=0.1)
     table = losses(model, baseline)
-    spoilt = table.with_columns(sql=pl.lit(1e6), item_id=pl.lit("x"))
+    spoilt = table.with_columns(sql=pl.lit(1e6), item_id="x" + pl.col("item_id"))
     other = [spoilt.with_columns(held_out=True), spoilt.with_columns(source=pl.lit("crossval"))]
     verdict = judged(model, baseline, table=pl.concat([table, *other]))
-    assert verdict == judged(model, baseline)
+    assert verdict.checks == judged(model, baseline).checks
+    assert verdict.tests == judged(model, baseline).tests
 
 
 def test_judge_misses_no_planned_origin():
@@ -366,7 +382,8 @@ def test_claims_name_the_weakest_baseline():
 )
 def test_claims_need_the_one_sided_bound_against_each_baseline(naive, drift, outcome, words):
     table = {"held_out": {"naive": claim(*naive), "drift": claim(*drift)}}
-    found, _ = judged(*panel(0, skill=0.1), evaluation={"skill": table}).claims
+    verdict = judged(*panel(0, skill=0.1), evaluation={"skill": table})
+    found = claimed(verdict, "new series")
     assert found.outcome == outcome
     assert words in found.found
     assert found.allowed == "one-sided 95 % lower bound above 0 % against each baseline"
@@ -387,7 +404,7 @@ def test_claims_say_where_no_change_is_no_fair_opponent(share, outcome, words):
         cov80=pl.when(of_naive).then(share).otherwise("cov80")
     )
     verdict = judged(model, baseline, table=table)
-    (found,) = verdict.claims
+    found = claimed(verdict, "spread of no change")
     assert (found.name, found.outcome, found.found) == ("spread of no change", outcome, words)
     assert verdict.outcome == PASS
 
@@ -485,9 +502,9 @@ def test_judge_of_few_origins_decides_nothing_on_variates():
 
 def test_sign_flipped_blocks_give_uniform_p_values():
     model, baseline = panel(3, skill=0.1, num_origins=80)
-    d = gate.by_origin(gate.complete_panel(losses(model, baseline))[1], "naive") - gate.by_origin(
-        gate.complete_panel(losses(model, baseline))[1], "model"
-    )
+    d = gate.by_origin(
+        gate.complete_panel(losses(model, baseline), BASELINES)[1], "naive"
+    ) - gate.by_origin(gate.complete_panel(losses(model, baseline), BASELINES)[1], "model")
     rng = np.random.default_rng([3, 2])
     signs = rng.choice([-1.0, 1.0], (800, 20)).repeat(4, axis=1)
     p = [ewc_dm_test(d * s, h=1).p_value for s in signs]

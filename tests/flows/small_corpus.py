@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from flows import augment, paths
+from flows import augment, paths, protocol
 from flows.split import run as split
 from toto_core.config import Params, load_params
 from toto_core.data.tables import ITEMS_FILE, ITEMS_SCHEMA, SERIES_SCHEMA, shard_path
@@ -67,4 +67,5 @@ def write_project(root: Path) -> None:
     series.cast(dict(SERIES_SCHEMA)).write_parquet(shard_path(folder, 0))
     pl.DataFrame(facts, schema=ITEMS_SCHEMA, orient="row").write_parquet(folder / ITEMS_FILE)
     split(small_params(), root)
+    protocol.run(small_params(), root)
     augment.run(small_params(), root)

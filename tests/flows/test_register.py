@@ -5,6 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
@@ -14,6 +15,7 @@ from flows import register
 from toto_core.config import load_params
 from toto_core.errors import DataError, RegistryError
 from toto_core.registry.fingerprint import folder_files
+from toto_core.registry.ledger import read_log
 
 PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
 
@@ -32,6 +34,26 @@ def read(root, name):
     return json.loads((root / "models/registry" / name).read_text())
 
 
+def changed(path, **changes):
+    """Change values of a JSON file, by dotted names with two underscores for the dot."""
+    value = json.loads(path.read_text())
+    for name, new in changes.items():
+        *parts, last = name.split("__")
+        inner = value
+        for part in parts:
+            inner = inner[part]
+        inner[last] = new
+    path.write_text(json.dumps(value))
+
+
+def check(root, name):
+    return next(row for row in read(root, "verdict.json")["checks"] if row["name"] == name)
+
+
+def with_register(**changes):
+    return PARAMS.model_copy(update={"register_": PARAMS.register_.model_copy(update=changes)})
+
+
 def test_register_passes_a_good_model_and_keeps_the_evidence(project):
     summary = register.run(PARAMS, project)
     assert summary.text.startswith("PASS. The model is ")
@@ -42,8 +64,10 @@ def test_register_passes_a_good_model_and_keeps_the_evidence(project):
     original = project / "reports/metrics/evaluate.json"
     assert (evidence / "evaluate.json").read_bytes() == original.read_bytes()
     assert sorted(path.name for path in evidence.iterdir()) == [
+        "attempts.json",
         "evaluate.json",
         "ingest.json",
+        "protocol.json",
         "splits.json",
         "validate.json",
     ]
@@ -72,13 +96,125 @@ def test_register_gives_the_same_bytes_again(project):
     assert folder_files(project) == before
 
 
-def test_register_counts_another_candidate_and_lowers_its_level(project):
-    register.run(PARAMS, project)
-    (project / "models/candidate/model.safetensors").write_bytes(b"other weights")
-    register.run(PARAMS, project)
+def test_register_counts_candidates_and_lowers_the_level_by_holm(project):
+    """The first is useless, the second good: the third is held to half of the level."""
+    losses = project / "data/losses.parquet"
+    table = pl.read_parquet(losses)
+    of_model = pl.col("forecaster") == "model"
+    for number, factor in enumerate((9.0, 1.0, 1.0)):
+        sql = pl.when(of_model).then(pl.col("sql") * factor).otherwise("sql")
+        table.with_columns(sql=sql).write_parquet(losses)
+        (project / "models/candidate/model.safetensors").write_bytes(b"weights %d" % number)
+        register.run(PARAMS, project)
     verdict = read(project, "verdict.json")
-    assert verdict["attempt"] == 2
+    assert verdict["attempt"] == 3
     assert verdict["tests"]["naive"]["level"] == pytest.approx(0.025)
+    assert check(project, "attempts")["reason"] == (
+        "The significance level is divided by 2: 1 of the earlier ones are proven, so they do not "
+        "count (Holm)."
+    )
+    first, second, third = read_log(project / "registry/attempts.jsonl")
+    assert first["p_value"] > 0.99
+    assert second["p_value"] == third["p_value"] < 0.025
+    assert first["snapshot"] == third["snapshot"]
+
+
+def test_register_fails_a_threshold_that_was_changed_after_training_and_counts_it(project):
+    register.run(PARAMS, project)
+    register.run(with_register(margin=0.0, min_item_wins=0.5), project)
+    found = check(project, "frozen protocol")
+    assert found["outcome"] == "FAIL"
+    assert found["found"] == (
+        "gate.margin = 0.0, 0.01 was frozen; gate.min_item_wins = 0.5, 0.6 was frozen"
+    )
+    assert read(project, "verdict.json")["outcome"] == "FAIL"
+    assert read(project, "verdict.json")["attempt"] == 2
+    register.run(PARAMS, project)
+    assert read(project, "verdict.json")["attempt"] == 1
+    assert len(read_log(project / "registry/attempts.jsonl")) == 2
+
+
+def test_register_freezes_no_licences_and_no_batch_size(project):
+    evaluate = PARAMS.evaluate.model_copy(update={"batch_size": 3})
+    params = with_register(licences={"demo": "another"}).model_copy(update={"evaluate": evaluate})
+    assert register.run(params, project).text.startswith("PASS")
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "found"),
+    [
+        (
+            "reports/protocol.json",
+            {"data__valid_sha256": "c"},
+            f'data.valid_sha256 = "c", "{"a" * 64}" was frozen',
+        ),
+        (
+            "reports/metrics/evaluate.json",
+            {"seasonality": {"1h": 168}},
+            "seasonality.1h = 168, 24 was frozen",
+        ),
+        (
+            "reports/metrics/evaluate.json",
+            {"baselines": ["naive", "drift", "seasonal_naive", "x"]},
+            'baselines = ["drift", "naive", "seasonal_naive", "x"], ["drift", "naive", '
+            '"seasonal_naive"] was frozen',
+        ),
+        ("data/splits.json", {"stride": 12}, "splits.stride = 12, 24 was frozen"),
+        (
+            "models/candidate/run.json",
+            {"protocol_sha256": "0123456789abcdef"},
+            "run.json says 0123456789ab",
+        ),
+    ],
+)
+def test_register_fails_what_is_not_as_it_was_frozen(project, file, changes, found):
+    changed(project / file, **changes)
+    register.run(PARAMS, project)
+    assert check(project, "frozen protocol")["outcome"] == "FAIL"
+    assert found in check(project, "frozen protocol")["found"]
+
+
+def test_register_fails_targets_that_were_revised_after_training(project):
+    path = project / "data/targets.parquet"
+    table = pl.read_parquet(path)
+    late = pl.DataFrame({"item_id": ["svc-09"], "sha256": ["3" * 16]})
+    pl.concat([table.with_columns(sha256=pl.lit("2" * 16)), late]).write_parquet(path)
+    register.run(PARAMS, project)
+    found = check(project, "revised targets")
+    assert (found["outcome"], found["found"]) == ("FAIL", "2 items: svc-01, svc-09")
+    assert read(project, "verdict.json")["outcome"] == "FAIL"
+
+
+def test_register_is_inconclusive_about_a_candidate_without_a_protocol(project):
+    for name in ("protocol.json", "targets.parquet"):
+        (project / "models/candidate" / name).unlink()
+    assert register.run(PARAMS, project).text.startswith("INCONCLUSIVE")
+    assert check(project, "frozen protocol")["found"] == "unknown"
+    assert check(project, "revised targets")["found"] == "unknown"
+
+
+def test_register_refuses_a_ledger_that_was_edited(project):
+    register.run(PARAMS, project)
+    path = project / "registry/attempts.jsonl"
+    path.write_text(path.read_text().replace('"protocol": "', '"protocol": "0'))
+    shutil.rmtree(project / "models/registry")
+    with pytest.raises(RegistryError, match=r"attempts\.jsonl: line 1 = .* the line was edited"):
+        register.run(PARAMS, project)
+    assert not (project / "models/registry").exists()
+
+
+@pytest.mark.parametrize(
+    ("end", "outcome"), [("2026-02-14T00:00:00+00:00", "PASS"), ("2027-01-01T00:00:00Z", "FAIL")]
+)
+def test_register_asks_on_each_calendar_when_training_ended(project, end, outcome):
+    changed(project / "models/candidate/run.json", training_ends={"1h": end, "1D": end})
+    register.run(PARAMS, project)
+    assert check(project, "provenance")["outcome"] == outcome
+    if outcome == "FAIL":
+        assert (
+            "The newest 1D point tells of the time until 2027-01-01 00:00"
+            in (check(project, "provenance")["reason"])
+        )
 
 
 def test_register_fails_a_model_of_other_splits(project):

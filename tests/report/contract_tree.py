@@ -40,6 +40,7 @@ def write_tree(root: Path, *, seed: int = 0, model_noise: float = 0.2, num_items
     )
     _write_quarantine(root)
     _write_metrics(root, forecasts, losses, splits)
+    _write_protocol(root, splits)
     _write_candidate(root)
     return root
 
@@ -316,7 +317,8 @@ def _write_metrics(root, forecasts, losses, splits):
         metrics / "evaluate.json",
         {
             "headline": f"The model is {words}.",
-            "seasonality": SEASON,
+            "seasonality": {"1h": SEASON},
+            "baselines": list(BASELINES),
             "exclusions": [],
             "contamination": {"overlap": "none", "items": [], "asked": 6, "checkable": 6},
             "outside_test_period": [{"item_id": "old", "variate": "cpu", "held_out": False}],
@@ -354,7 +356,14 @@ def _write_metrics(root, forecasts, losses, splits):
     train = 0.12 + 0.5 * np.exp(-steps / 140) + 0.01 * np.sin(steps)
     lines = [f"{step},train,{loss:.5f}" for step, loss in zip(steps, train, strict=True)]
     lines += [f"{step},validation,{0.14 + 0.5 * np.exp(-step / 150):.5f}" for step in steps[10::10]]
-    _horizon(forecasts, losses).write_csv(plots / "horizon.csv")
+    profile = _profile(forecasts, losses)
+    for name, table in {
+        "horizon": profile.by_step(),
+        "hours": profile.by_hour(),
+        "calibration": profile.coverage(),
+        "pit": profile.pit(),
+    }.items():
+        table.write_csv(plots / f"{name}.csv")
     (plots / "loss.csv").write_text("step,part,loss\n" + "\n".join(lines) + "\n")
     steps = np.arange(64)
     lines = [f"noise,{n},{np.sin(n / 5):.4f},{np.sin(n / 5.1):.4f}" for n in steps]
@@ -363,12 +372,12 @@ def _write_metrics(root, forecasts, losses, splits):
     (plots / "augmentation.csv").write_text(text + "\n")
 
 
-def _horizon(forecasts, losses):
+def _profile(forecasts, losses):
     from toto_core.evaluation.metrics import Tally  # noqa: PLC0415
 
     facts = losses.select("item_id", "variate", "group", "held_out", "scale")
     tally = Tally(facts.unique(), forecasters=("model", *BASELINES), source="candidate")
-    return tally.add_all([forecasts]).profile.by_step()
+    return tally.add_all([forecasts]).profile
 
 
 def _skills(losses, shift=0.0):
@@ -400,9 +409,33 @@ def _skills(losses, shift=0.0):
     return table
 
 
+def _write_protocol(root, splits):
+    from toto_core.config import load_params  # noqa: PLC0415
+    from toto_core.evaluation.protocol import freeze  # noqa: PLC0415
+
+    params = load_params(Path(__file__).parents[2] / "params.yaml")
+    protocol = freeze(
+        data={"valid_sha256": "a" * 64, "targets_sha256": "b" * 64},
+        splits=splits,
+        seasonality={"1h": SEASON},
+        baselines=BASELINES,
+        levels=[float(f"{level:.1f}") for level in LEVELS],
+        evaluate=params.evaluate,
+        register=params.register_,
+    )
+    targets = pl.DataFrame({"item_id": ["svc-01", "svc-02"], "sha256": ["1" * 16, "2" * 16]})
+    for folder in (root / "reports", root / "models/candidate"):
+        _json(folder / "protocol.json", protocol)
+    for folder in (root / "data", root / "models/candidate"):
+        _parquet(folder / "targets.parquet", targets)
+
+
 def _write_candidate(root):
     import hashlib  # noqa: PLC0415
 
+    from toto_core.evaluation.protocol import protocol_hash  # noqa: PLC0415
+
+    protocol = json.loads((root / "reports/protocol.json").read_text())
     folder = root / "models/candidate"
     config = {
         "d_model": 64,
@@ -420,6 +453,8 @@ def _write_candidate(root):
             "seed": 0,
             "last_training_time": _stamps([T0_STEP - 1])[0].isoformat(),
             "splits_sha256": hashlib.sha256(splits).hexdigest(),
+            "training_ends": {"1h": _stamps([T0_STEP])[0].isoformat()},
+            "protocol_sha256": protocol_hash(protocol),
             "points_seen": 21_000_000,
         },
     )

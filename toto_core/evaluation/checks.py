@@ -1,8 +1,8 @@
 """The questions of the gate, one function each; ``gate.judge`` asks them all."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
@@ -15,16 +15,18 @@ from toto_core.evaluation.verdict import (
     INCONCLUSIVE,
     MODEL,
     PASS,
-    TITLES,
     Check,
     p_value_text,
     percent,
     sentence,
+    title,
 )
 
+_TOO_MANY = "Too many series could not be judged for the rest to speak for them."
 MIN_DF = 5
 MIN_CYCLES = 2
 MAX_EXCLUDED_SHARE = 0.01
+NUM_NAMED = 5  # series that a reason names at most
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,14 @@ class Provenance:
         last_training_time: the newest time stamp of any training target.
         trained_on: hash of the splits that training used.
         judged_on: hash of the splits that the evaluation used.
+        training_ends: for each frequency, the time up to which the newest point that was trained
+            on tells of the series: the value of a day, stamped at its start, tells of that day.
     """
 
     last_training_time: datetime | None
     trained_on: str | None
     judged_on: str
+    training_ends: Mapping[str, datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,7 @@ class Comparison:
             "statistic": test.statistic,
             "df": test.df,
             "level": self.level,
+            "is_halved": float(self.is_halved),
             "n": test.n,
             "h": test.h,
             "h_eff": test.h_eff,
@@ -118,9 +124,9 @@ def origins(
     for baseline, comparison in compared.items():
         test = comparison.margin_test
         if test.outcome != "ok":
-            faults.append(f"against {TITLES[baseline]}: {test.reason}")
+            faults.append(f"against {title(baseline)}: {test.reason}")
         elif test.df < MIN_DF:
-            faults.append(f"against {TITLES[baseline]}: {test.df} degrees of freedom")
+            faults.append(f"against {title(baseline)}: {test.df} degrees of freedom")
     h_eff = max((c.margin_test.h_eff for c in compared.values()), default=0)
     return Check(
         "origins",
@@ -172,20 +178,41 @@ def exclusions(rows: pl.DataFrame, panel: pl.DataFrame, evaluation: Mapping[str,
         1 - (panel.height + unanswered) / of_model.height if of_model.height else 1.0,
     )
     few = share <= MAX_EXCLUDED_SHARE
+    left_out = _left_out(rows, panel, evaluation)
+    names = f" Left out: {_named(left_out)}." if left_out else ""
     return Check(
         "exclusions",
         PASS if few else INCONCLUSIVE,
         f"{percent(share)} left out, {num_excluded} series",
         f"at most {percent(MAX_EXCLUDED_SHARE)}",
-        "Practically every series was judged."
-        if few
-        else "Too many series could not be judged for the rest to speak for them.",
+        ("Practically every series was judged." if few else _TOO_MANY) + names,
     )
+
+
+def _left_out(
+    rows: pl.DataFrame, panel: pl.DataFrame, evaluation: Mapping[str, object]
+) -> list[str]:
+    """Name the series that were not judged at some origin or at all."""
+    listed = evaluation.get("exclusions")
+    names = {
+        f"{series.get('item_id')}/{series.get('variate')}"
+        for series in (listed if isinstance(listed, list) else ())
+        if isinstance(series, Mapping) and not series.get("held_out")
+    }
+    keys = ["item_id", "variate", "origin"]
+    asked = rows.filter(pl.col("forecaster") == MODEL).select(keys)
+    gone = asked.join(panel.select(keys), on=keys, how="anti").select("item_id", "variate")
+    return sorted(names | {f"{item}/{variate}" for item, variate in gone.unique().rows()})
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NUM_NAMED} more" if len(names) > NUM_NAMED else ""
+    return ", ".join(names[:NUM_NAMED]) + more
 
 
 def superiority(baseline: str, comparison: Comparison | None, params: RegisterParams) -> Check:
     """Ask whether the gain beyond the margin is more than chance."""
-    name, over = f"better than {TITLES[baseline]}", TITLES[baseline]
+    name, over = f"better than {title(baseline)}", title(baseline)
     allowed = f"skill above {percent(params.margin)} with p at most "
     if comparison is None:
         return Check(name, INCONCLUSIVE, "too few", f"{allowed}{params.alpha:g}", "Not judged.")
@@ -209,7 +236,7 @@ def superiority(baseline: str, comparison: Comparison | None, params: RegisterPa
 
 def effect(baseline: str, comparison: Comparison | None, params: RegisterParams) -> Check:
     """Ask how large the gain is, and whether the cautious end of it is still a gain."""
-    name, over = f"size of the gain over {TITLES[baseline]}", TITLES[baseline]
+    name, over = f"size of the gain over {title(baseline)}", title(baseline)
     allowed = f"skill at least {percent(params.margin)}, its one-sided 95 % lower bound above 0 %"
     if comparison is None:
         return Check(name, INCONCLUSIVE, "too few origins", allowed, "Not judged.")
@@ -262,7 +289,12 @@ def calibration(
 
 
 def provenance(found: Provenance, splits: Mapping[str, object]) -> Check:
-    """Ask whether training ended before anything it is judged on, on the same splits."""
+    """Ask whether training ended before anything it is judged on, on the same splits.
+
+    All of a training window, its targets too, ends before T0, so what the newest point tells of
+    must end there as well, on each calendar for itself: at T0 that of the frequency of the origins
+    ends one step before the first target.
+    """
     test_start, cutoff = _time(splits["test_start"]), _time(splits["validation_start"])
     last, faults, unknown = found.last_training_time, [], []
     if cutoff > test_start:
@@ -271,6 +303,9 @@ def provenance(found: Provenance, splits: Mapping[str, object]) -> Check:
         unknown.append("run.json does not say where training ended")
     elif last >= cutoff:
         faults.append(f"training saw {last:%Y-%m-%d %H:%M}, which is not before T0")
+    for freq, end in sorted(found.training_ends.items()):
+        if end > cutoff:
+            faults.append(f"the newest {freq} point tells of the time until {end:%Y-%m-%d %H:%M}")
     if found.trained_on is None:
         unknown.append("run.json does not say which splits training used")
     elif found.trained_on != found.judged_on:
@@ -286,12 +321,21 @@ def provenance(found: Provenance, splits: Mapping[str, object]) -> Check:
     )
 
 
-def attempts(attempt: int, params: RegisterParams) -> Check:
-    """Ask how many candidates have been tried on this test period."""
+def attempts(attempt: int, divisor: int, params: RegisterParams) -> Check:
+    """Ask how many candidates have been tried on this test period.
+
+    Args:
+        divisor: of the significance level, by Holm's rule; the proven ones do not count.
+    """
     fine = attempt <= params.max_attempts
     reason = "It is the first one, so the significance level is undivided."
     if attempt > 1:
-        reason = f"The significance level is divided by {attempt}."
+        proven = attempt - divisor
+        reason = f"The significance level is divided by {divisor}" + (
+            f": {proven} of the earlier ones are proven, so they do not count (Holm)."
+            if proven
+            else "."
+        )
     if not fine:
         reason = "This test period is used up: a later test period is required."
     return Check(

@@ -1,16 +1,17 @@
 """What is said beside the verdict and decides nothing: new series, refits, a fair opponent."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
 
 from toto_core.config import RegisterParams
-from toto_core.evaluation.checks import finite
+from toto_core.evaluation.checks import MAX_EXCLUDED_SHARE, finite, has_scale
 from toto_core.evaluation.grouping import group_means
 from toto_core.evaluation.json_numbers import number
-from toto_core.evaluation.verdict import FAIL, INCONCLUSIVE, PASS, TITLES, Check, percent
+from toto_core.evaluation.paired import CELL, Gain, all_finite, by_origin, gain, side_by_side
+from toto_core.evaluation.verdict import FAIL, INCONCLUSIVE, MODEL, PASS, Check, percent, title
 
 CLAIMS = (
     ("held_out", "new series", "What the model is worth on series that no training has seen."),
@@ -51,6 +52,80 @@ def spread(rows: pl.DataFrame, params: RegisterParams) -> tuple[Check, ...]:
     )
 
 
+def by_variate(
+    losses: pl.DataFrame, baselines: Sequence[str], *, overlap: int
+) -> tuple[Check, ...]:
+    """Say on which variates new series and refits gain over every baseline; decides nothing.
+
+    A gain over all variates together can hide one that is lost, there as well as on the series
+    that the gate judges. Said where there are several variates.
+    """
+    held_out, source = pl.col("held_out"), pl.col("source")
+    found = []
+    for name, kept in (
+        ("new series by variate", (source == "candidate") & held_out),
+        ("rolling refits by variate", (source == "crossval") & ~held_out),
+    ):
+        gains = _gains(losses.filter(kept & has_scale()), baselines, overlap)
+        variates = sorted({variate for variate, _ in gains})
+        if len(variates) < 2:
+            continue
+        lost = {pair: g for pair, g in gains.items() if not g.is_shown}
+        worst, by = min(lost or gains, key=lambda pair: gains[pair].skill)
+        won = [variate for variate in variates if variate not in {v for v, _ in lost}]
+        unknown = all(math.isnan(g.lower) and g.skill > 0 for g in lost.values())
+        found.append(
+            Check(
+                name,
+                PASS if not lost else INCONCLUSIVE if unknown else FAIL,
+                f"{len(won)} of {len(variates)} variates gain; skill "
+                f"{percent(gains[worst, by].skill)} on {worst} against {title(by)}, "
+                f"lower bound {percent(gains[worst, by].lower)}",
+                "one-sided 95 % lower bound above 0 % on each variate against each baseline",
+                "Each variate for itself; the bounds are not corrected for their number.",
+            )
+        )
+    return tuple(found)
+
+
+def _gains(
+    rows: pl.DataFrame, baselines: Sequence[str], overlap: int
+) -> dict[tuple[str, str], Gain]:
+    names = (MODEL, *baselines)
+    panel = side_by_side(rows, index=CELL, forecasters=names).filter(all_finite(names))
+    return {
+        (str(variate), name): gain(by_origin(part, MODEL), by_origin(part, name), overlap=overlap)
+        for (variate,), part in panel.sort(CELL).group_by("variate", maintain_order=True)
+        for name in baselines
+    }
+
+
+def presence(panel: pl.DataFrame, num_origins: int) -> tuple[Check, ...]:
+    """Say how many pairs of series and origin have a truth to judge by; decides nothing.
+
+    A series that begins late, ends early or has gaps is judged where it is there, so that the
+    origins do not all speak of the same series.
+    """
+    counts = panel.group_by("item_id", "variate").len().sort("len", "item_id", "variate")
+    if not counts.height:
+        return ()
+    share = panel.height / (counts.height * num_origins)
+    item, variate, fewest = counts.row(0)
+    full = 1 - share <= MAX_EXCLUDED_SHARE
+    return (
+        Check(
+            "series at every origin",
+            PASS if full else INCONCLUSIVE,
+            f"{percent(share)} of the pairs, fewest {fewest} of {num_origins} for {item}/{variate}",
+            f"at least {percent(1 - MAX_EXCLUDED_SHARE)}",
+            "Every origin speaks of the same series."
+            if full
+            else "Some series have no truth at some origins: the mean over series changes over "
+            "time with those that are there.",
+        ),
+    )
+
+
 def claims(evaluation: Mapping[str, object]) -> tuple[Check, ...]:
     """Say what is known of new series and of refits; this decides nothing."""
     tables = evaluation.get("skill")
@@ -72,8 +147,7 @@ def claims(evaluation: Mapping[str, object]) -> tuple[Check, ...]:
             Check(
                 name,
                 FAIL if lost else INCONCLUSIVE if undecided else PASS,
-                f"skill {percent(skill)} against {TITLES.get(baseline, baseline)}, "
-                f"lower bound {percent(bound)}",
+                f"skill {percent(skill)} against {title(baseline)}, lower bound {percent(bound)}",
                 "one-sided 95 % lower bound above 0 % against each baseline",
                 reason,
             )

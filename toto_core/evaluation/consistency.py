@@ -8,10 +8,10 @@ from toto_core.evaluation.verdict import (
     FAIL,
     INCONCLUSIVE,
     PASS,
-    TITLES,
     Check,
     p_value_text,
     percent,
+    title,
 )
 
 
@@ -36,7 +36,7 @@ def _fold_wins(compared: Mapping[str, Comparison], params: RegisterParams) -> Ch
     return Check(
         "consistency over time",
         PASS if fine else FAIL,
-        f"ahead of {TITLES[baseline]} in {wins[baseline]} of {total} periods",
+        f"ahead of {title(baseline)} in {wins[baseline]} of {total} periods",
         f"at least {params.min_fold_wins}",
         "The gain is spread over the test period."
         if fine
@@ -51,7 +51,7 @@ def _worst_fold(compared: Mapping[str, Comparison], params: RegisterParams) -> C
     return Check(
         "worst period",
         PASS if fine else FAIL,
-        f"skill {percent(lowest[baseline])} against {TITLES[baseline]}",
+        f"skill {percent(lowest[baseline])} against {title(baseline)}",
         f"at least {percent(-params.max_fold_loss)}",
         "No period is lost badly." if fine else "One period is lost badly.",
     )
@@ -65,7 +65,7 @@ def _series_wins(compared: Mapping[str, Comparison], params: RegisterParams) -> 
         "series that gain",
         PASS if fine else FAIL,
         f"{percent(shares[baseline])} of {compared[baseline].num_series:,} series "
-        f"against {TITLES[baseline]}",
+        f"against {title(baseline)}",
         f"at least {percent(params.min_item_wins)}",
         "Most series gain, not only a few." if fine else "Too few of the series gain.",
     )
@@ -82,7 +82,7 @@ def _worst_group(compared: Mapping[str, Comparison], params: RegisterParams) -> 
     return Check(
         name,
         PASS if fine else FAIL,
-        f"skill {percent(skill)} in {group} against {TITLES[baseline]}",
+        f"skill {percent(skill)} in {group} against {title(baseline)}",
         allowed,
         "No group is left behind." if fine else "One group is much worse off.",
     )
@@ -118,12 +118,12 @@ def variates(
         return Check(name, INCONCLUSIVE, "too few origins", allowed, reason)
     failed = [p for p in pairs if p[0] < -params.max_variate_loss or p[3].p_worse <= level]
     skill, variate, baseline, of = min(failed or pairs, key=lambda pair: pair[:2])
-    found = f"skill {percent(skill)} on {variate} against {TITLES[baseline]}"
+    found = f"skill {percent(skill)} on {variate} against {title(baseline)}"
     names = sorted({variate for _, variate, _, _ in failed})
     if failed:
         if of.p_worse <= level:
             found = f"{found}, p {p_value_text(of.p_worse)}"
-        better = TITLES[baseline] if len(names) == 1 else "a baseline"
+        better = title(baseline) if len(names) == 1 else "a baseline"
         reason = f"{better.capitalize()} would serve {_some(names)} better."
         return Check(name, FAIL, found, allowed, reason)
     if unjudged:

@@ -3,7 +3,8 @@
 The rules are those of docs/evaluation.md, section "The verdict". The unit of inference is the
 origin: losses are averaged over steps and series first, and one differential for each origin
 (baseline minus model) is tested. To beat *every* baseline is an intersection-union test, so each
-is tested at the full level; the number of candidates judged on the same period divides it.
+is tested at the full level, which Holm's rule over the candidates judged on the same period
+lowers.
 """
 
 import math
@@ -11,19 +12,20 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float64
 from scipy.stats import skew
 
 from toto_core.config import RegisterParams
 from toto_core.evaluation import checks, claims, consistency, contamination
 from toto_core.evaluation.checks import Comparison, OfVariate, Provenance
 from toto_core.evaluation.grouping import group_means
+from toto_core.evaluation.median import median_check, median_gains
+from toto_core.evaluation.paired import CELL, all_finite, by_origin, gain, side_by_side, skill
+from toto_core.evaluation.protocol import Frozen
 from toto_core.evaluation.significance import ewc_dm_test
-from toto_core.evaluation.verdict import BASELINES, FAIL, MODEL, PASS, Check, Verdict, worst
+from toto_core.evaluation.verdict import FAIL, MODEL, PASS, Check, Verdict, baselines_of, worst
 
 NUM_FOLDS = 5
 PREFERRED_ORIGINS = 60  # below it, or with |skewness| above one, the level is halved
-CELL = ("item_id", "group", "variate", "origin")
 
 
 def judge(
@@ -32,68 +34,95 @@ def judge(
     splits: Mapping[str, object],
     evaluation: Mapping[str, object],
     provenance: Provenance,
-    attempt: int,
+    frozen: Frozen,
+    earlier_p_values: Sequence[float | None] = (),
     params: RegisterParams,
 ) -> Verdict:
     """Judge a candidate by the losses of seen series after T1.
 
     Args:
         losses: the table of ``data/losses.parquet``: a row for each item, variate, origin and
-            forecaster, with the scaled quantile loss ``sql``. A series without a ``scale`` above
-            zero cannot be judged; it is left out for all and counts as excluded.
+            forecaster, with the scaled losses ``sql`` and ``mase``. A series without a ``scale``
+            above zero cannot be judged; it is left out for all and counts as excluded.
         splits: the content of ``data/splits.json``.
         evaluation: the content of ``reports/metrics/evaluate.json``.
-        attempt: 1 for the first candidate judged on this test period, 2 for the next, ...
+        earlier_p_values: ``Verdict.p_value`` of each candidate that was judged on this test
+            period before; None where the test could not decide.
 
     Returns:
         FAIL if any check fails, else INCONCLUSIVE if any is inconclusive, else PASS.
     """
     judged = losses.filter((pl.col("source") == "candidate") & ~pl.col("held_out"))
     rows = judged.filter(checks.has_scale())
-    complete, panel = complete_panel(rows)
+    baselines = baselines_of(evaluation)
+    complete, panel = complete_panel(rows, baselines)
     num_origins = panel["origin"].n_unique()
     overlap = checks.integer(splits.get("overlap"), otherwise=1)
+    attempt = len(earlier_p_values) + 1
+    divisor = holm_divisor(earlier_p_values, params.alpha)
     compared: dict[str, Comparison] = {}
     if num_origins >= NUM_FOLDS:
-        for baseline in BASELINES:
+        for baseline in baselines:
             compared[baseline] = compare(
-                panel, baseline, overlap=overlap, attempt=attempt, params=params
+                panel, baseline, overlap=overlap, divisor=divisor, params=params
             )
     found = (
         complete,
         checks.origins(num_origins, compared, splits, params),
         checks.cycles(splits, evaluation),
         checks.exclusions(judged, panel, evaluation),
-        *(checks.superiority(baseline, compared.get(baseline), params) for baseline in BASELINES),
-        *(checks.effect(baseline, compared.get(baseline), params) for baseline in BASELINES),
+        *(checks.superiority(baseline, compared.get(baseline), params) for baseline in baselines),
+        *(checks.effect(baseline, compared.get(baseline), params) for baseline in baselines),
+        median_check(median_gains(rows, panel, baselines, overlap=overlap), params),
         *consistency.spread(compared, params),
         consistency.variates(compared, unjudged_variates(judged, panel, evaluation), params),
         *checks.calibration(rows, evaluation, params),
         checks.provenance(provenance, splits),
         contamination.unseen(evaluation),
-        checks.attempts(attempt, params),
+        *frozen.checks(),
+        checks.attempts(attempt, divisor, params),
     )
     return Verdict(
         outcome=worst(check.outcome for check in found),
         headline=str(evaluation.get("headline", "")),
         checks=found,
-        claims=(*claims.claims(evaluation), *claims.spread(rows, params)),
+        claims=(
+            *claims.claims(evaluation),
+            *claims.by_variate(losses, baselines, overlap=overlap),
+            *claims.spread(rows, params),
+            *claims.presence(panel, num_origins),
+        ),
         tests={baseline: comparison.numbers() for baseline, comparison in compared.items()},
         attempt=attempt,
     )
 
 
-def complete_panel(rows: pl.DataFrame) -> tuple[Check, pl.DataFrame]:
+def holm_divisor(earlier_p_values: Sequence[float | None], alpha: float) -> int:
+    """Return what divides the level of one more candidate, by Holm's step-down rule (1979).
+
+    Of m candidates the one with the lowest p is held to alpha / m, the next to alpha / (m - 1), as
+    long as all before it are proven. Whether the newest one is then proven depends on the others
+    only by how many of them are: Holm rejects it if and only if its p is at most alpha divided
+    by this number.
+    """
+    divisor = len(earlier_p_values) + 1
+    for p_value in sorted(1.0 if p is None else p for p in earlier_p_values):
+        if p_value > alpha / divisor:
+            break
+        divisor -= 1
+    return divisor
+
+
+def complete_panel(rows: pl.DataFrame, baselines: Sequence[str]) -> tuple[Check, pl.DataFrame]:
     """Return the pairs of series and origin that all were judged on, one column per forecaster.
 
     A pair without a finite loss of the model fails the returned check: it is neither dropped
     silently nor filled with a baseline. A pair without a finite loss of a baseline is left out
     for all and counts as excluded.
     """
-    names = (MODEL, *BASELINES)
+    names = (MODEL, *baselines)
     wide = side_by_side(rows, index=CELL, forecasters=names)
-    finite = {name: pl.col(name).is_finite().fill_null(value=False) for name in names}
-    bad = wide.filter(~finite[MODEL])
+    bad = wide.filter(~all_finite([MODEL]))
     failed = bool(bad.height or not wide.height)
     examples = ", ".join(f"{row['item_id']}/{row['variate']}" for row in bad.head(3).to_dicts())
     check = Check(
@@ -105,21 +134,11 @@ def complete_panel(rows: pl.DataFrame) -> tuple[Check, pl.DataFrame]:
         if failed
         else "The model gave finite quantiles wherever it was asked.",
     )
-    return check, wide.filter(pl.all_horizontal(finite.values()))
-
-
-def side_by_side(
-    rows: pl.DataFrame, *, index: Sequence[str], forecasters: Sequence[str]
-) -> pl.DataFrame:
-    """Return one float64 column of ``sql`` for each forecaster, null where it has no row."""
-    kept = rows.filter(pl.col("forecaster").is_in(list(forecasters)))
-    wide = kept.pivot(on="forecaster", index=list(index), values="sql").sort(index)
-    absent = [pl.lit(None).alias(name) for name in forecasters if name not in wide.columns]
-    return wide.with_columns(absent).with_columns(pl.col(*forecasters).cast(pl.Float64))
+    return check, wide.filter(all_finite(names))
 
 
 def compare(
-    panel: pl.DataFrame, baseline: str, *, overlap: int, attempt: int, params: RegisterParams
+    panel: pl.DataFrame, baseline: str, *, overlap: int, divisor: int, params: RegisterParams
 ) -> Comparison:
     """Compare the model with one baseline over the origins, the series and the groups."""
     model, base = by_origin(panel, MODEL), by_origin(panel, baseline)
@@ -127,16 +146,16 @@ def compare(
     skewness = float(skew(d)) if np.ptp(d) > 0 else 0.0
     halved = len(d) < PREFERRED_ORIGINS or abs(skewness) > 1
     margin_test = ewc_dm_test((1 - params.margin) * base - model, h=overlap, alternative="greater")
-    bound = ewc_dm_test(d, h=overlap, alternative="greater").lower_bound()
+    found = gain(model, base, overlap=overlap)
     segments = np.array_split(np.arange(len(d)), NUM_FOLDS)
     series = group_means(panel, ["item_id", "variate"], [MODEL, baseline])
     return Comparison(
         margin_test=margin_test,
-        level=params.alpha / attempt / (2 if halved else 1),
+        level=params.alpha / divisor / (2 if halved else 1),
         is_halved=halved,
         skewness=skewness,
-        skill=skill(float(model.sum()), float(base.sum())),
-        lower=bound / float(base.mean()) if base.mean() > 0 else math.nan,
+        skill=found.skill,
+        lower=found.lower,
         fold_skills=tuple(skill(float(model[s].sum()), float(base[s].sum())) for s in segments),
         num_series=series.height,
         series_wins=series.filter(pl.col(MODEL) < pl.col(baseline)).height,
@@ -148,18 +167,6 @@ def compare(
             )
         ),
     )
-
-
-def by_origin(panel: pl.DataFrame, forecaster: str) -> Float64[np.ndarray, " N"]:
-    """Return the mean loss over the series at each origin, in the order of the origins."""
-    return group_means(panel.sort(CELL), ["origin"], [forecaster])[forecaster].to_numpy()
-
-
-def skill(model: float, baseline: float) -> float:
-    """Return 1 - model / baseline; minus infinity where only the baseline is without loss."""
-    if baseline > 0:
-        return 1 - model / baseline
-    return 0.0 if model == baseline else -math.inf
 
 
 def unjudged_variates(

@@ -76,6 +76,11 @@ class Verdict:
         return asdict(self)
 
 
+def title(forecaster: str) -> str:
+    """Return what a forecaster is called in words."""
+    return TITLES.get(forecaster, forecaster.replace("_", " "))
+
+
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
     """Sort the names of forecasters as they are shown; unknown ones come last, by name."""
     rank = {name: n for n, name in enumerate(TITLES)}
