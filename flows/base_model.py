@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from toto_core.config import ModelParams
-from toto_core.errors import CheckpointError, ConfigError
+from toto_core.errors import CheckpointError, ConfigError, DataError
 from toto_core.model import SIZES, ModelConfig
 from toto_core.model.sizes import native_context
 from toto_core.model.weights import CONFIG, load_config, model_files
@@ -54,16 +55,7 @@ def find_base(init: str, root: Path, params: ModelParams) -> BaseModel:
         ConfigError: if there is none, the hub cannot be asked, or ``params`` describe another one.
         CheckpointError: if its directory is no whole model.
     """
-    directory, revision = root / Path(init).expanduser(), None
-    if not directory.is_dir():
-        found = _HUB_ID.fullmatch(init)
-        if found is None:
-            raise ConfigError(
-                f"params.yaml: train.init = {init!r}, no such directory is there and it is no hub "
-                "id (owner/name or owner/name@revision); mend it"
-            )
-        directory = _from_hub(init, found["name"], found["revision"])
-        revision = directory.name
+    directory, revision = _locate(init, root)
     config = load_config(directory)
     faults = _mismatches(config, init, params)
     if faults:
@@ -77,13 +69,58 @@ def find_base(init: str, root: Path, params: ModelParams) -> BaseModel:
     return BaseModel(directory, config, facts)
 
 
+def _locate(init: str, root: Path) -> tuple[Path, str | None]:
+    """Directory of the model, and its commit if it is one of the hub."""
+    directory = root / Path(init).expanduser()
+    if directory.is_dir():
+        return directory, None
+    found = _HUB_ID.fullmatch(init)
+    if found is None:
+        raise ConfigError(
+            f"params.yaml: train.init = {init!r}, no such directory is there and it is no hub "
+            "id (owner/name or owner/name@revision); mend it"
+        )
+    directory = _from_hub(init, found["name"], found["revision"])
+    return directory, directory.name
+
+
+def stored_base(candidate: Path, root: Path) -> Path | None:
+    """Find the model that a candidate was fine-tuned from, as its ``run.json`` names it.
+
+    Returns:
+        its directory; None where the candidate was trained from scratch or does not say.
+
+    Raises:
+        ConfigError: if there is none any more.
+        DataError: if it is not, byte for byte, the one that training began with.
+    """
+    base = _known(candidate).get("base")
+    if not isinstance(base, dict):
+        return None
+    init, revision = str(base["init"]), base.get("revision")
+    directory, _ = _locate(f"{init.partition('@')[0]}@{revision}" if revision else init, root)
+    now = {path.name: file_hash(path) for path in model_files(directory)}
+    changed = sorted(name for name, digest in base["sha256"].items() if now.get(name) != digest)
+    if changed:
+        raise DataError(
+            f"{directory}: {', '.join(changed)} = changed since {candidate.name} was fine-tuned "
+            "from it, the same bytes are needed to judge the two; restore them, or train anew"
+        )
+    return directory
+
+
 def _history(directory: Path) -> dict[str, object]:
+    known = _known(directory)
+    return {key: known.get(key) for key in ("last_training_time", "base")}
+
+
+def _known(directory: Path) -> dict[str, Any]:
+    """What the ``run.json`` of a model says, if there is one."""
     try:
         run = json.loads((directory / "run.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         run = None
-    known = run if isinstance(run, dict) else {}
-    return {key: known.get(key) for key in ("last_training_time", "base")}
+    return run if isinstance(run, dict) else {}
 
 
 def _from_hub(init: str, name: str, revision: str | None) -> Path:

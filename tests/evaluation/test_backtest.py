@@ -10,7 +10,7 @@ from toto_core.config import EvaluateParams
 from toto_core.data.splits import Splits
 from toto_core.data.tables import Item
 from toto_core.errors import DataError
-from toto_core.evaluation.backtest import backtest, forecasts_schema, season_of
+from toto_core.evaluation.backtest import backtest, forecasts_schema
 from toto_core.evaluation.metrics import QUANTILE_LEVELS
 from toto_core.evaluation.verdict import MANDATORY
 
@@ -174,11 +174,6 @@ def test_nothing_to_judge_gives_an_empty_table():
     table = run([item("a", num_steps=30)])
     assert table.height == 0
     assert table.schema == forecasts_schema(("model", *MANDATORY))
-
-
-def test_season_comes_from_the_frequency_unless_it_is_given():
-    assert season_of("1h", None) == 24
-    assert season_of("1h", 12) == 12
 
 
 def spoil(change):

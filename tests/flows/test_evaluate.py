@@ -15,8 +15,9 @@ from flows import evaluate, paths
 from toto_core.config import load_params
 from toto_core.data.fingerprints import record
 from toto_core.data.splits import Fold, Splits
-from toto_core.data.tables import ITEMS_SCHEMA, SERIES_SCHEMA
+from toto_core.data.tables import ITEMS_SCHEMA, SERIES_SCHEMA, SORT_KEYS, read_items
 from toto_core.errors import CheckpointError, DataError
+from toto_core.evaluation.backtest import backtest
 from toto_core.evaluation.baselines import baseline_quantiles
 from toto_core.evaluation.metrics import QUANTILE_LEVELS
 from toto_core.files import write_json
@@ -58,7 +59,7 @@ def write_project(root, *, names=("a", "b", "c", "d"), constant=(), short=(), en
         rows.append(pl.DataFrame(columns).cast({key: SERIES_SCHEMA[key] for key in columns}))
         items.append((name, "load", "target", "1h", name, "test"))
     (root / paths.VALID).mkdir(parents=True)
-    pl.concat(rows).write_parquet(root / paths.VALID / "part-00000.parquet")
+    pl.concat(rows).sort(SORT_KEYS).write_parquet(root / paths.VALID / "part-00000.parquet")
     pl.DataFrame(items, schema=ITEMS_SCHEMA, orient="row").write_parquet(
         root / paths.VALID / "items.parquet"
     )
@@ -106,8 +107,8 @@ def write_folds(root, splits, predict=by_phase):
     evaluate_dir = root / paths.FORECASTS
     evaluate_dir.mkdir(parents=True, exist_ok=True)
     for fold in splits.folds:
-        table = evaluate.backtest(
-            evaluate.tables.read_items(root / paths.VALID),
+        table = backtest(
+            read_items(root / paths.VALID),
             fold.origins_us,
             splits,
             predict,

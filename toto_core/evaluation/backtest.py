@@ -16,11 +16,10 @@ import polars as pl
 from jaxtyping import Float32, Int64
 
 from toto_core.config import EvaluateParams
-from toto_core.data.frequency import default_seasonality, parse_freq
-from toto_core.data.splits import Splits, judged, observed_targets
+from toto_core.data.splits import Splits, judged, observed_targets, to_us
 from toto_core.data.tables import KNOWN_COVARIATE, TARGET, Item
 from toto_core.errors import DataError
-from toto_core.evaluation.baselines import baseline_quantiles
+from toto_core.evaluation.baselines import baseline_quantiles, item_season
 from toto_core.evaluation.metrics import MODEL, QUANTILE_LEVELS
 
 NUM_LEVELS = len(QUANTILE_LEVELS)
@@ -126,17 +125,12 @@ def backtest_tables(
             tables += _tables(
                 work,
                 {name: quantiles[n] for name, quantiles in outputs.items()},
-                prediction_length=splits.prediction_length,
+                splits=splits,
                 context_length=context_length,
                 params=params,
             )
         if tables:
             yield pl.concat(tables).sort(FORECAST_KEYS)
-
-
-def season_of(freq: str, seasonality: int | None) -> int:
-    """Steps of the season: the one asked for, or the usual one of a canonical frequency."""
-    return default_seasonality(parse_freq(freq)) if seasonality is None else seasonality
 
 
 def _judged(
@@ -219,12 +213,13 @@ def _tables(
     work: Judged,
     quantiles_NVHQ: Mapping[str, np.ndarray],
     *,
-    prediction_length: int,
+    splits: Splits,
     context_length: int,
     params: EvaluateParams,
 ) -> list[pl.DataFrame]:
     """One table for each target variate of an item."""
-    item, tables = work.item, []
+    item, tables, prediction_length = work.item, [], splits.prediction_length
+    season = item_season(item, params.seasonality, before_us=to_us(splits.validation_start))
     for row, (variate, role) in enumerate(zip(item.variates, item.roles, strict=True)):
         observed = np.flatnonzero(np.isfinite(item.values[row]))
         has_past = work.positions > observed[0] if len(observed) else np.zeros(0, dtype=np.bool_)
@@ -240,7 +235,7 @@ def _tables(
             prediction_length=prediction_length,
             context_length=context_length,
             naive_window=params.naive_window,
-            seasonality=season_of(item.freq, params.seasonality),
+            seasonality=season,
             moving_window=params.moving_window,
             names=params.baselines,
         )

@@ -1,5 +1,6 @@
 """The forecasts that a model has to beat, each with its quantiles."""
 
+from toto_core.evaluation.baselines.seasons import item_season, season_of, seasonal_error
 from toto_core.evaluation.baselines.simple import (
     DRIFT,
     NAIVE,
@@ -16,4 +17,7 @@ __all__ = [
     "SIMPLE",
     "baseline_quantiles",
     "change_quantiles",
+    "item_season",
+    "season_of",
+    "seasonal_error",
 ]
