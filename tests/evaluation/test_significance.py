@@ -1,22 +1,13 @@
-"""The Diebold-Mariano tests equal R and the stored gate statistic, and keep their size."""
+"""The Diebold-Mariano tests equal R and the stored gate statistic."""
 
-import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
+from dm_golden import GOLDEN, differential
 from scipy import stats
 
-from toto_core.evaluation.significance import Variance, dm_test, ewc_dm_test, ewc_rows
-
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "dm.json").read_text())
-
-
-def golden_differential(dataset, power):
-    errors = GOLDEN["inputs"][dataset]
-    first, second = (np.array(errors[key], dtype=float) for key in ("e1", "e2"))
-    return np.abs(first) ** power - np.abs(second) ** power
+from toto_core.evaluation.significance import dm_test, ewc_dm_test, ewc_rows
 
 
 def alternative_of(row):
@@ -26,7 +17,7 @@ def alternative_of(row):
 def test_dm_test_equals_r_on_every_stored_row():
     compared = 0
     for row in GOLDEN["dm_test_R"]:
-        d = golden_differential(row["dataset"], row["power"])
+        d = differential(row)
         options = {"h": row["h"], "alternative": alternative_of(row)}
         if row["status"] == "error":
             pattern = "missing or infinite" if "NAs" in row["message"] else "variance of d = 0"
@@ -42,7 +33,7 @@ def test_dm_test_equals_r_on_every_stored_row():
 
 
 def test_dm_test_says_that_a_negative_variance_made_it_use_h_1():
-    result = dm_test(golden_differential("negvar24", 1), h=5)
+    result = dm_test(differential({"dataset": "negvar24", "power": 1}), h=5)
     assert (result.h, result.h_eff) == (5, 1)
     assert "is not positive at h = 5; h = 1 was used" in result.reason
 
@@ -50,7 +41,7 @@ def test_dm_test_says_that_a_negative_variance_made_it_use_h_1():
 def test_ewc_equals_every_stored_row():
     outcomes = {"ok": 0, "inconclusive": 0}
     for row in GOLDEN["ewc_adaptive_own"]:
-        d = np.array(row["d"]) if "d" in row else golden_differential(row["dataset"], row["power"])
+        d = np.array(row["d"]) if "d" in row else differential(row)
         result = ewc_dm_test(d, h=row["h"], alternative="greater")
         assert result.outcome == row["status"]
         assert result.h_eff == row.get("h_eff", row["h"])
@@ -74,18 +65,6 @@ def test_ewc_equals_every_stored_row():
     assert outcomes == {"ok": 30, "inconclusive": 13}
 
 
-def test_long_run_variance_equals_the_stored_ones():
-    for row in GOLDEN["dm_intermediates"]:
-        d = golden_differential(row["dataset"], row["power"])
-        names: dict[Variance, str] = {"acf": "rect_lrv", "bartlett": "bartlett_lrv"}
-        for variance, name in names.items():
-            for h, expected in row[name].items():
-                if expected is None or expected <= 0:
-                    continue
-                result = dm_test(d, h=int(h), variance=variance)
-                assert result.std_error**2 * result.n == pytest.approx(expected, rel=1e-9)
-
-
 def test_statistic_by_hand():
     d = np.array([1.0, 0.0, 2.0, 1.0])  # mean 1, variance 1/2, HLN factor sqrt(3/4)
     result = dm_test(d, h=1, alternative="greater")
@@ -94,7 +73,7 @@ def test_statistic_by_hand():
 
 
 def test_alternatives_are_mirror_images():
-    d = golden_differential("n250", 1)
+    d = differential({"dataset": "n250", "power": 1})
     for test in (dm_test, ewc_dm_test):
         greater, less = (test(d, h=2, alternative=a).p_value for a in ("greater", "less"))
         assert greater + less == pytest.approx(1)
@@ -115,7 +94,7 @@ def test_a_better_model_has_a_small_p_value_and_a_positive_lower_bound():
 
 
 def test_statistic_does_not_depend_on_the_unit_of_the_loss():
-    d = golden_differential("n60", 2)
+    d = differential({"dataset": "n60", "power": 2})
     for test in (dm_test, ewc_dm_test):
         assert test(1e6 * d, h=2).statistic == pytest.approx(test(d, h=2).statistic)
 
@@ -168,28 +147,9 @@ def test_a_caller_s_mistake_is_named(test, d, options, message):
         test(np.array(d), **options)
 
 
-def rejections(d, h):
-    """Share of two-sided rejections at 5 percent among the conclusive rows."""
-    rows = ewc_rows(d, h=h)
-    beyond = np.abs(rows.mean) > stats.t.ppf(0.975, rows.df) * rows.std_error
-    return np.mean(beyond & rows.conclusive)
-
-
 def moving_sums(num_rows, n, h):
     noise = np.random.default_rng([n, h]).standard_normal((num_rows, n + h - 1))
     return np.lib.stride_tricks.sliding_window_view(noise, h, axis=1).sum(axis=2)
-
-
-@pytest.mark.parametrize(("n", "h"), [(60, 1), (120, 4)])
-def test_size_is_five_percent_under_the_null(n, h):
-    share = rejections(moving_sums(20_000, n, h), h)
-    assert 0.043 < share < 0.062  # Monte-Carlo standard error 0.0016; the design's own is 5 to 6 %
-
-
-def test_ignoring_the_overlap_rejects_far_too_often():
-    d = moving_sums(20_000, 120, 4)
-    plain = np.abs(d.mean(1)) / (d.std(1, ddof=1) / math.sqrt(120)) > stats.t.ppf(0.975, 119)
-    assert plain.mean() > 0.2
 
 
 def test_rows_agree_with_one_test_at_a_time():

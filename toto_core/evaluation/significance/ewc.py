@@ -111,7 +111,7 @@ def num_cosines(n: int, h: Int[np.ndarray, "*R"]) -> Int[np.ndarray, "*R"]:
     """
     most = math.ceil(0.4 * n ** (2 / 3))
     number = np.where(h > 1, np.maximum(2, np.minimum(most, n // (2 * h))), most)
-    return np.minimum(number, n - 1)
+    return np.asarray(np.minimum(number, n - 1))
 
 
 def cosine_variance(
