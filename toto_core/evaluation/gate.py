@@ -17,12 +17,22 @@ from scipy.stats import skew
 from toto_core.config import RegisterParams
 from toto_core.evaluation import checks, claims, consistency, contamination
 from toto_core.evaluation.checks import Comparison, OfVariate, Provenance
+from toto_core.evaluation.finetune import against_base
 from toto_core.evaluation.grouping import group_means
 from toto_core.evaluation.median import median_check, median_gains
 from toto_core.evaluation.paired import CELL, all_finite, by_origin, gain, side_by_side, skill
 from toto_core.evaluation.protocol import Frozen
 from toto_core.evaluation.significance import ewc_dm_test
-from toto_core.evaluation.verdict import FAIL, MODEL, PASS, Check, Verdict, baselines_of, worst
+from toto_core.evaluation.verdict import (
+    BASE,
+    FAIL,
+    MODEL,
+    PASS,
+    Check,
+    Verdict,
+    baselines_of,
+    worst,
+)
 
 NUM_FOLDS = 5
 PREFERRED_ORIGINS = 60  # below it, or with |skewness| above one, the level is halved
@@ -66,6 +76,7 @@ def judge(
             compared[baseline] = compare(
                 panel, baseline, overlap=overlap, divisor=divisor, params=params
             )
+    of_base = compare_base(rows, overlap=overlap, divisor=divisor, params=params)
     found = (
         complete,
         checks.origins(num_origins, compared, splits, params),
@@ -73,6 +84,7 @@ def judge(
         checks.exclusions(judged, panel, evaluation),
         *(checks.superiority(baseline, compared.get(baseline), params) for baseline in baselines),
         *(checks.effect(baseline, compared.get(baseline), params) for baseline in baselines),
+        *(against_base(comparison) for comparison in of_base.values()),
         median_check(median_gains(rows, panel, baselines, overlap=overlap), params),
         *consistency.spread(compared, params),
         consistency.variates(compared, unjudged_variates(judged, panel, evaluation), params),
@@ -92,9 +104,27 @@ def judge(
             *claims.spread(rows, params),
             *claims.presence(panel, num_origins),
         ),
-        tests={baseline: comparison.numbers() for baseline, comparison in compared.items()},
+        tests={
+            name: comparison.numbers()
+            for name, comparison in (compared | of_base).items()
+            if comparison is not None
+        },
         attempt=attempt,
     )
+
+
+def compare_base(
+    rows: pl.DataFrame, *, overlap: int, divisor: int, params: RegisterParams
+) -> dict[str, Comparison | None]:
+    """Compare a fine-tuned model with its base, without a margin; empty where there is no base."""
+    if BASE not in rows["forecaster"]:
+        return {}
+    panel = side_by_side(rows, index=CELL, forecasters=(MODEL, BASE))
+    panel = panel.filter(all_finite((MODEL, BASE)))
+    if panel["origin"].n_unique() < NUM_FOLDS:
+        return {BASE: None}
+    no_margin = params.model_copy(update={"margin": 0.0})
+    return {BASE: compare(panel, BASE, overlap=overlap, divisor=divisor, params=no_margin)}
 
 
 def holm_divisor(earlier_p_values: Sequence[float | None], alpha: float) -> int:

@@ -8,7 +8,7 @@ from toto_core.config import MANDATORY_BASELINES
 
 PASS, FAIL, INCONCLUSIVE = "PASS", "FAIL", "INCONCLUSIVE"
 MODEL = "model"
-MANDATORY = BASELINES = MANDATORY_BASELINES
+MANDATORY = MANDATORY_BASELINES
 BASE = "base"  # what a fine-tuned model began as
 # In the order in which they are shown.
 TITLES = {
