@@ -17,8 +17,14 @@ from toto_core.errors import DataError
 from toto_core.files import whole_parquet, writing
 from toto_core.report.fans import choose_fans
 from toto_core.report.page import Material, page
+from toto_core.report.quantiles_part import coverage_by_step
 
 STAGES = ("ingest", "validate", "split", "augment", "train", "evaluate")
+PLOTS = ("loss", "augmentation", "horizon", "calibration", "hours", "pit")
+FLOATS = {
+    "before": pl.Float64,
+    "after": pl.Float64,
+}  # of augmentation.csv, where all may be missing
 MAX_BAD_ROWS = 100_000  # read for the examples; the counts come from the metrics
 KEYS = ("item_id", "variate")
 
@@ -36,6 +42,7 @@ def run(params: Params, root: Path) -> Summary:
         schema={"item_id": pl.String, "variate": pl.String, "origin": losses.schema["origin"]},
     ).unique()
     forecasts = pl.scan_parquet(whole_parquet(root / paths.FORECASTS / "candidate.parquet"))
+    seen = losses.lazy().filter(~pl.col("held_out")).select(KEYS).unique()
     history = pl.scan_parquet(shard_paths(root / paths.VALID))
     registry, quarantine = root / paths.REGISTRY, root / paths.QUARANTINE
     bad_rows = pl.scan_parquet(whole_parquet(quarantine / "rows.parquet"))
@@ -46,13 +53,11 @@ def run(params: Params, root: Path) -> Summary:
             metrics={name: _json(root / paths.METRICS / f"{name}.json") for name in STAGES},
             splits=_json(registry / "evidence" / "splits.json"),
             params=params.model_dump(mode="json", by_alias=True),
+            protocol=_json(registry / "evidence" / "protocol.json"),
+            attempts=_json(registry / "evidence" / "attempts.json")["attempts"],
             losses=losses,
-            loss=pl.read_csv(root / paths.PLOTS / "loss.csv"),
-            augmentation=pl.read_csv(
-                root / paths.PLOTS / "augmentation.csv",
-                schema_overrides={"before": pl.Float64, "after": pl.Float64},
-            ),
-            horizon=pl.read_csv(root / paths.PLOTS / "horizon.csv"),
+            plots={name: _plot(root, name) for name in PLOTS},
+            coverage=coverage_by_step(forecasts.join(seen, on=KEYS, how="semi")),
             fans=fans,
             forecasts=forecasts.join(keys, on=[*KEYS, "origin"], how="semi").collect(),
             history=history.join(keys, on=KEYS, how="semi").collect(),
@@ -63,6 +68,10 @@ def run(params: Params, root: Path) -> Summary:
     with writing(root / paths.REPORT) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return Summary(text=f"{paths.REPORT} ({len(text.encode()) / 1024:.0f} KiB)")
+
+
+def _plot(root: Path, name: str) -> pl.DataFrame:
+    return pl.read_csv(root / paths.PLOTS / f"{name}.csv", schema_overrides=FLOATS)
 
 
 def _json(path: Path) -> dict[str, Any]:

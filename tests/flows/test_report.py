@@ -31,6 +31,7 @@ def test_report_writes_one_file_and_says_how_large(project):
         "index.html",
         "metrics",
         "plots",
+        "protocol.json",
     ]
 
 

@@ -1,14 +1,12 @@
-"""Axes and marks of the charts, against hand-computed values."""
+"""Marks of the charts, against hand-computed values."""
 
 import re
 
 import numpy as np
 import pytest
 
-from toto_core.report.charts import Chart, number_label, padded, time_label, value_ticks
+from toto_core.report.charts import Chart
 from toto_core.report.markup import freq_text
-
-DAY = 86_400_000_000
 
 
 def path(svg):
@@ -35,49 +33,33 @@ def test_svg_escapes_labels_and_ticks():
     assert "&lt;i&gt;" in text
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "expected"),
-    [
-        (0.0, 1.0, ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]),
-        (-3.0, 7.0, ["\N{MINUS SIGN}2", "0", "2", "4", "6"]),
-        (900.0, 2100.0, ["1000", "1250", "1500", "1750", "2000"]),
-        (0.0, 40_000.0, ["0", "10k", "20k", "30k", "40k"]),
-        (5.0, 5.0, ["5"]),
-    ],
-)
-def test_value_ticks_are_round_and_inside(low, high, expected):
-    ticks = value_ticks(low, high)
-    assert [text for _, text in ticks] == expected
-    assert all(low <= value <= high for value, _ in ticks)
+def test_bars_reach_from_zero_to_their_value_and_skip_what_is_missing():
+    chart = Chart(x=(0.0, 3.0), y=(-1.0, 1.0), height=100)
+    chart.bars([0, 1, 2, 3], [0.5, np.nan, -1.0], "model")
+    bars = re.findall(
+        r'<rect class="bar model" x="([\d.]+)" y="([\d.]+)" [^>]*height="([\d.]+)"', chart.svg("x")
+    )
+    assert [(y, height) for _, y, height in bars] == [("25", "25"), ("50", "50")]
 
 
-@pytest.mark.parametrize("scale", [1e-7, 1e-3, 1.0, 1e5, 1e12])
-def test_value_ticks_stay_few_and_distinct_at_every_scale(scale):
-    for high in (1.0, 1.3, 2.2, 4.9, 9.99):
-        labels = [text for _, text in value_ticks(0.0, high * scale)]
-        assert 3 <= len(labels) <= 8
-        if scale >= 1e-3:
-            assert len(set(labels)) == len(labels)
+def test_end_labels_do_not_overlap_and_stay_inside_the_plot():
+    chart = Chart(x=(0.0, 1.0), y=(0.0, 1.0), height=100)
+    names = [(0.5, "a", "model"), (0.49, "b", "naive"), (0.0, "c", "drift"), (np.nan, "d", "base")]
+    chart.end_labels([*names, (0.51, "<e>", "plain")])
+    found = re.findall(r'<text class="end (\w+)"[^>]* y="([\d.]+)" dy="4">([^<]*)<', chart.svg("x"))
+    assert found == [
+        ("plain", "35", "&lt;e&gt;"),  # around the middle of the three, 50
+        ("model", "50", "a"),
+        ("naive", "65", "b"),
+        ("drift", "100", "c"),
+    ]
 
 
-def test_number_label_has_no_negative_zero():
-    assert number_label(-0.0001, 0.5) == "0.0"
-
-
-@pytest.mark.parametrize(
-    ("days", "expected"),
-    [(0.5, "5 Jan 06:40"), (30, "5 Jan"), (400, "5 Jan 2026"), (4000, "2026")],
-)
-def test_time_label_is_as_coarse_as_the_axis(days, expected):
-    moment = (20_458 * 24 + 6) * 3_600_000_000 + 40 * 60_000_000
-    assert time_label(float(moment), span_us=float(days * DAY)) == expected
-
-
-def test_padded_ignores_what_is_not_finite():
-    assert padded([1.0, 3.0, np.nan, np.inf], share=0.5) == (0.0, 4.0)
-    low, high = padded([2.0, 2.0])
-    assert low < 2.0 < high
-    assert padded([np.nan]) == (0.0, 1.0)
+def test_titles_name_both_axes():
+    chart = Chart(x=(0.0, 1.0), y=(0.0, 1.0), height=100)
+    chart.titles(x="steps & hours", y="MASE")
+    assert "steps &amp; hours</text>" in chart.svg("x")
+    assert ">MASE</text>" in chart.svg("x")
 
 
 @pytest.mark.parametrize(

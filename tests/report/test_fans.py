@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from toto_core.report.fans import KINDS, REST, choose_fans
+from toto_core.report.fans import BEST, KINDS, REST, SINGLE, TYPICAL, WORST, choose_fans
 
 
 def losses(skills):
@@ -22,6 +22,7 @@ def losses(skills):
                     "origin": origins,
                     "forecaster": forecaster,
                     "source": "candidate",
+                    "cov80": 0.8,
                     "sql": [1.0 - value if forecaster == "model" else 1.0 for value in values],
                 }
             )
@@ -30,23 +31,38 @@ def losses(skills):
     return pl.concat(frames)
 
 
+def chosen(table):
+    """Fans of whole series, without the single largest errors."""
+    return [fan for fan in choose_fans(table) if fan.kind != SINGLE]
+
+
+def test_choose_fans_adds_the_largest_single_errors_once_for_each_series():
+    table = losses({"a": [0.5, -7.0, -8.0], "b": [0.1, 0.2, 0.3], "c": [-2.0, 0.9, 0.9]})
+    worst = [fan for fan in choose_fans(table, per_kind=2) if fan.kind == SINGLE]
+    assert [(fan.item_id, fan.origin.day, fan.loss, fan.naive) for fan in worst] == [
+        ("a", 3, 9.0, 1.0),
+        ("c", 1, 3.0, 1.0),
+    ]
+    assert [round(fan.skill, 3) for fan in worst] == [-4.833, -0.067]
+
+
 def test_choose_fans_ranks_series_by_skill():
-    fans = choose_fans(losses({f"s{n}": [n / 20] * 3 for n in range(15)}))
-    assert [fan.item_id for fan in fans if fan.kind == "Best"] == ["s14", "s13", "s12", "s11"]
-    assert [fan.item_id for fan in fans if fan.kind == "Typical"] == ["s9", "s8", "s7", "s6"]
-    assert [fan.item_id for fan in fans if fan.kind == "Worst"] == ["s3", "s2", "s1", "s0"]
+    fans = chosen(losses({f"s{n}": [n / 20] * 3 for n in range(15)}))
+    assert [fan.item_id for fan in fans if fan.kind == BEST] == ["s14", "s13", "s12", "s11"]
+    assert [fan.item_id for fan in fans if fan.kind == TYPICAL] == ["s9", "s8", "s7", "s6"]
+    assert [fan.item_id for fan in fans if fan.kind == WORST] == ["s3", "s2", "s1", "s0"]
     assert [fan.held_out for fan in fans if fan.item_id == "s0"] == [True]
 
 
 def test_choose_fans_shows_a_series_where_it_is_as_good_as_usual():
-    (fan,) = choose_fans(losses({"only": [0.9, 0.1, -3.0, 0.12, 0.9]}))
+    (fan,) = chosen(losses({"only": [0.9, 0.1, -3.0, 0.12, 0.9]}))
     assert fan.origin == datetime(2026, 1, 2, tzinfo=UTC)
     assert round(fan.skill, 3) == -0.196
 
 
 def test_choose_fans_shows_no_series_twice():
     for num_series in range(1, 14):
-        fans = choose_fans(losses({f"s{n:02d}": [n / 20] for n in range(num_series)}))
+        fans = chosen(losses({f"s{n:02d}": [n / 20] for n in range(num_series)}))
         names = [fan.item_id for fan in fans]
         assert REST not in [fan.kind for fan in fans]
         assert len(set(names)) == len(names)
@@ -59,7 +75,7 @@ def test_choose_fans_shows_every_variate():
         .then(pl.when(pl.col("item_id") == "s20").then(pl.lit("w")).otherwise(pl.lit("z")))
         .otherwise(pl.lit("x"))
     )
-    fans = choose_fans(table)
+    fans = chosen(table)
     assert {fan.variate for fan in fans if fan.kind in KINDS} == {"x"}
     rest = [(fan.item_id, fan.variate) for fan in fans if fan.kind == REST]
     assert rest == [("s06", "z"), ("s20", "w")]
@@ -68,7 +84,7 @@ def test_choose_fans_shows_every_variate():
 def test_choose_fans_of_very_many_variates_adds_the_lowest():
     table = losses({f"s{n:02d}": [n / 50] for n in range(40)})
     table = table.with_columns(variate=pl.col("item_id"))
-    rest = [fan.variate for fan in choose_fans(table) if fan.kind == REST]
+    rest = [fan.variate for fan in chosen(table) if fan.kind == REST]
     assert rest == [f"s{n:02d}" for n in range(4, 16)]
 
 

@@ -5,8 +5,9 @@ from html import escape
 import numpy as np
 import polars as pl
 
-from toto_core.report.charts import Chart, padded, value_ticks
+from toto_core.report.charts import Chart
 from toto_core.report.markup import legend
+from toto_core.report.ticks import padded, value_ticks
 
 HEIGHT = 96
 

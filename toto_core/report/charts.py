@@ -7,14 +7,13 @@ dots stand outside it at percentages. Colours are classes, so that a dark page r
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from html import escape
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 WIDTH = 1000  # of the inner coordinate system, stretched to the width of the chart
-DAY_US = 86_400_000_000
+LABEL_GAP = 15.0  # between the labels at the ends of lines, CSS pixels
 
 
 @dataclass
@@ -52,6 +51,53 @@ class Chart:
             self._placed.append(
                 f'<circle class="{css}" cx="{_short(100 * px)}%" cy="{_short(py)}" r="3.5"/>'
             )
+
+    def bars(self, edges: ArrayLike, values: ArrayLike, css: str, *, base: float = 0.0) -> None:
+        """Draw a bar between each pair of neighbouring edges, from ``base`` to its value."""
+        x = WIDTH * self._share(edges)
+        foot = float(self._down([base])[0])
+        for left, right, y in zip(x[:-1], x[1:], self._down(values), strict=True):
+            if math.isfinite(y):
+                top, height, gap = min(y, foot), abs(y - foot), 0.04 * (right - left)
+                self._stretched.append(
+                    f'<rect class="bar {css}" x="{_short(left + gap)}" y="{_short(top)}" '
+                    f'width="{_short(right - left - 2 * gap)}" height="{_short(height)}"/>'
+                )
+
+    def level(self, y: float, css: str) -> None:
+        """Draw a horizontal line over the whole width."""
+        self._stretched.append(
+            f'<path class="line {css}" d="{self._path([self.x[0], self.x[1]], [y, y])}"/>'
+        )
+
+    def note(self, x: float, y: float, text: str, css: str) -> None:
+        """Write a text at a point of the plot."""
+        share, down = float(self._share([x])[0]), float(self._down([y])[0])
+        self._placed.append(
+            f'<text class="tick {css}" x="{_short(100 * share)}%" y="{_short(down)}">'
+            f"{escape(text)}</text>"
+        )
+
+    def end_labels(self, labels: Sequence[tuple[float, str, str]]) -> None:
+        """Name lines at their right ends: height, name and class; names never overlap."""
+        known = [label for label in labels if math.isfinite(label[0])]
+        ends = self._down([y for y, _, _ in known])
+        order = sorted(range(len(known)), key=lambda n: float(ends[n]))
+        for n, y in zip(order, _apart([float(ends[n]) for n in order], self.height), strict=True):
+            _, text, css = known[n]
+            self._placed.append(
+                f'<text class="end {css}" x="100%" dx="8" y="{_short(y)}" dy="4">'
+                f"{escape(text)}</text>"
+            )
+
+    def titles(self, *, x: str = "", y: str = "") -> None:
+        """Say below and above the plot what its axes measure."""
+        if x:
+            self._placed.append(
+                f'<text class="tick mid" x="50%" y="{self.height + 36}">{escape(x)}</text>'
+            )
+        if y:
+            self._placed.append(f'<text class="tick first" x="-40" y="-12">{escape(y)}</text>')
 
     def x_ticks(self, ticks: Sequence[tuple[float, str]], *, edges: bool = False) -> None:
         """Label the horizontal axis; ``edges`` keeps the outer labels inside the plot."""
@@ -112,56 +158,21 @@ class Chart:
         return "".join(parts)
 
 
-def value_ticks(low: float, high: float, *, count: int = 5) -> list[tuple[float, str]]:
-    """Return about ``count`` round values between low and high with their labels."""
-    if not (math.isfinite(low) and math.isfinite(high)) or high <= low:
-        return [(low, number_label(low, 1.0))] if math.isfinite(low) else []
-    rough = (high - low) / count
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [(n * step, number_label(n * step, step)) for n in range(first, last + 1)]
-
-
-def number_label(value: float, step: float) -> str:
-    """Return a value with as many digits as the distance of its neighbours needs."""
-    for size, suffix in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if abs(value) >= size:
-            unit = 1e3 if suffix == "k" else size
-            return f"{_fixed(value / unit, step / unit)}{suffix}"
-    return _fixed(value, step)
-
-
-def _fixed(value: float, step: float) -> str:
-    digits = 0
-    while (
-        digits < 6 and abs(step * 10**digits - round(step * 10**digits)) > 1e-6 * step * 10**digits
-    ):
-        digits += 1
-    text = f"{value:.{digits}f}"
-    return text.replace("-", "\N{MINUS SIGN}") if float(text) else text.lstrip("-")
-
-
-def time_label(time_us: float, *, span_us: float) -> str:
-    """Return a time stamp as coarse as the time that the axis spans allows."""
-    moment = datetime.fromtimestamp(time_us / 1e6, tz=UTC)
-    day = f"{moment.day} {moment:%b}"
-    if span_us >= 1500 * DAY_US:
-        return f"{moment:%Y}"
-    if span_us >= 120 * DAY_US:
-        return f"{day} {moment:%Y}"
-    return day if span_us >= 2 * DAY_US else f"{day} {moment:%H:%M}"
-
-
-def padded(values: ArrayLike, *, share: float = 0.06) -> tuple[float, float]:
-    """Return the range of the finite values, widened on both sides by a share of it."""
-    array = np.asarray(values, np.float64)
-    array = array[np.isfinite(array)]
-    if not array.size:
-        return 0.0, 1.0
-    low, high = float(array.min()), float(array.max())
-    margin = share * (high - low) or abs(high) * share or 1.0
-    return low - margin, high + margin
+def _apart(heights: Sequence[float], height: int) -> list[float]:
+    """Move sorted heights apart to LABEL_GAP, those that collide evenly around their middle."""
+    clusters: list[tuple[float, int]] = []  # middle and number of labels
+    for y in heights:
+        middle, count = y, 1
+        while clusters and middle - clusters[-1][0] < LABEL_GAP * (clusters[-1][1] + count) / 2:
+            before, more = clusters.pop()
+            middle, count = (before * more + middle * count) / (more + count), more + count
+        half = LABEL_GAP * (count - 1) / 2
+        clusters.append((max(min(middle, height - half), half), count))
+    return [
+        middle + LABEL_GAP * (n - (count - 1) / 2)
+        for middle, count in clusters
+        for n in range(count)
+    ]
 
 
 def _short(value: float) -> str:

@@ -1,5 +1,6 @@
-"""A dozen forecasts against the truth: which ones, and how each is drawn."""
+"""Forecasts against the truth: which ones are shown, and how each is drawn."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,23 +9,32 @@ from html import escape
 import numpy as np
 import polars as pl
 
-from toto_core.evaluation.gate import CELL, side_by_side, skill
 from toto_core.evaluation.verdict import MODEL
-from toto_core.report.charts import Chart, padded, time_label, value_ticks
-from toto_core.report.markup import percent_text
+from toto_core.report.charts import Chart
+from toto_core.report.markup import Json, freq_text, legend, percent_text, section
+from toto_core.report.series_part import NAIVE, SKILL, series_table
+from toto_core.report.ticks import padded, time_label, value_ticks
 
 PER_KIND = 4
-KINDS = ("Best", "Typical", "Worst")
+BEST, TYPICAL, WORST = "Best series", "Typical series", "Worst series"
+KINDS = (BEST, TYPICAL, WORST)
 REST = "Typical of the other variates"
+SINGLE = "Largest errors of all"
 MAX_REST = 12
 CONTEXT_HORIZONS = 2  # how much past is drawn, in units of the prediction length
 HEIGHT = 128
 MEDIAN = 4  # column of the level 0.5
+KEYS = ["item_id", "variate"]
 
 
 @dataclass(frozen=True)
 class Fan:
-    """One forecast: a series at an origin, chosen for the skill of the whole series."""
+    """One forecast: a series at an origin.
+
+    Attributes:
+        skill: of the whole series against no change.
+        loss: scaled quantile loss of the model in this one forecast; ``naive`` of no change.
+    """
 
     kind: str
     item_id: str
@@ -32,54 +42,131 @@ class Fan:
     origin: datetime
     skill: float
     held_out: bool
+    loss: float = math.nan
+    naive: float = math.nan
 
 
 def choose_fans(losses: pl.DataFrame, *, per_kind: int = PER_KIND) -> list[Fan]:
-    """Choose the best, the typical and the worst series by skill against no change.
+    """Choose the best, the typical and the worst series, and the single largest errors.
 
-    A variate that is not among them is added with the series in the middle of its ranking, so
-    that a variate that is neither best nor worst is seen too; at most ``MAX_REST`` of them, the
-    lowest skill first.
-
+    Series are ranked by skill against no change. A variate that is not among them is added with
+    the series in the middle of its ranking; at most ``MAX_REST`` of them, the lowest skill first.
     Each series stands for itself once, at the origin whose own skill is the closest to that of
-    the whole series, so that no lucky window makes a series look better than it is.
+    the whole series, so that no lucky window makes a series look better than it is. The largest
+    errors are those of single forecasts, at most one for each series.
     """
-    rows = losses.filter(pl.col("source") == "candidate")
-    panel = side_by_side(rows, index=(*CELL, "held_out"), forecasters=(MODEL, "naive"))
-    finite = pl.col(MODEL).is_finite() & pl.col("naive").is_finite()
-    panel = panel.filter(finite & (pl.col("naive") > 0))
-    fans = []
-    for (item_id, variate), rows in panel.group_by("item_id", "variate", maintain_order=True):
-        whole = skill(float(rows[MODEL].sum()), float(rows["naive"].sum()))
-        own = 1 - rows[MODEL].to_numpy() / rows["naive"].to_numpy()
-        row = rows.row(int(np.argmin(np.abs(own - whole))), named=True)
-        fans.append(
-            Fan("", str(item_id), str(variate), row["origin"], whole, bool(row["held_out"]))
-        )
-    fans.sort(key=lambda fan: (-fan.skill, fan.item_id, fan.variate))
-    per_kind = min(per_kind, len(fans) // len(KINDS)) or min(1, len(fans))
-    middle = max((len(fans) - per_kind) // 2, 0)
-    chosen = (fans[:per_kind], fans[middle : middle + per_kind], fans[-per_kind:])
-    if len(fans) < len(KINDS):
-        chosen = (fans, [], [])
-    shown = {fan.variate for part in chosen for fan in part}
+    ranked = series_table(losses)
+    if not ranked.height:
+        return []
+    ranked = ranked.filter(pl.col(NAIVE) > 0).with_row_index("place")
+    places = _places(ranked, per_kind)
+    panel = _panel(losses)
+    chosen = ranked[[place for _, place in places]]
+    usual = _usual(panel.join(chosen, on=KEYS, how="semi"), chosen)
+    fans = [
+        _fan(kind, ranked.row(place, named=True), usual)
+        for kind, place in places
+        if (ranked["item_id"][place], ranked["variate"][place]) in usual
+    ]
+    return [*fans, *_largest(panel, ranked, per_kind)]
+
+
+def _places(ranked: pl.DataFrame, per_kind: int) -> list[tuple[str, int]]:
+    """Kind and row of each series that is shown."""
+    total = ranked.height
+    per_kind = min(per_kind, total // len(KINDS)) or min(1, total)
+    middle = max((total - per_kind) // 2, 0)
+    rows = (
+        [*range(per_kind)],
+        [*range(middle, middle + per_kind)],
+        [*range(total - per_kind, total)],
+    )
+    if total < len(KINDS):
+        rows = [*range(total)], [], []
+    shown = set(ranked[[row for part in rows for row in part]]["variate"])
+    rest = (
+        ranked.filter(~pl.col("variate").is_in(list(shown)))
+        .group_by("variate", maintain_order=True)
+        .agg(pl.col("place").get(pl.len() // 2))
+        .sort("place", descending=True)
+        .head(MAX_REST)["place"]
+    )
     return [
-        Fan(kind, *(getattr(f, name) for name in _FIELDS))
-        for kind, part in zip((*KINDS, REST), (*chosen, _typical(fans, shown)), strict=True)
-        for f in part
+        (kind, n) for kind, part in zip((*KINDS, REST), (*rows, rest), strict=True) for n in part
     ]
 
 
-def _typical(fans: Sequence[Fan], shown: set[str]) -> list[Fan]:
-    """Return the middle series of each variate that is not shown yet, the lowest skill first."""
-    ranked: dict[str, list[Fan]] = {}
-    for fan in fans:
-        ranked.setdefault(fan.variate, []).append(fan)
-    rest = [own[len(own) // 2] for variate, own in ranked.items() if variate not in shown]
-    return sorted(rest, key=lambda fan: (fan.skill, fan.variate))[:MAX_REST]
+def _panel(losses: pl.DataFrame) -> pl.DataFrame:
+    """The losses of the model and of no change in each forecast where both are known."""
+    kept = pl.col("forecaster").is_in([MODEL, NAIVE]) & (pl.col("source") == "candidate")
+    rows = losses.filter(kept & pl.col("sql").is_finite().fill_null(value=False))
+    index = [*KEYS, "origin"]
+    wide = rows.pivot(on="forecaster", index=index, values="sql", sort_columns=True)
+    return wide.drop_nulls([MODEL, NAIVE]).sort(index)
 
 
-_FIELDS = ("item_id", "variate", "origin", "skill", "held_out")
+def _usual(panel: pl.DataFrame, chosen: pl.DataFrame) -> dict[tuple[str, str], dict]:
+    """For each chosen series the forecast whose skill is the closest to the whole series' one."""
+    whole = chosen.select(*KEYS, whole=SKILL + NAIVE)
+    rows = panel.filter(pl.col(NAIVE) > 0).join(whole, on=KEYS, maintain_order="left")
+    rows = rows.with_columns(gap=(1 - pl.col(MODEL) / pl.col(NAIVE) - pl.col("whole")).abs())
+    first = rows.sort("gap", "origin", maintain_order=True).unique(KEYS, keep="first")
+    return {(row["item_id"], row["variate"]): row for row in first.to_dicts()}
+
+
+def _fan(kind: str, series: dict, usual: dict[tuple[str, str], dict]) -> Fan:
+    row = usual[series["item_id"], series["variate"]]
+    return Fan(
+        kind,
+        series["item_id"],
+        series["variate"],
+        row["origin"],
+        series[SKILL + NAIVE],
+        series["held_out"],
+        row[MODEL],
+        row[NAIVE],
+    )
+
+
+def _largest(panel: pl.DataFrame, ranked: pl.DataFrame, count: int) -> list[Fan]:
+    order = [MODEL, *KEYS, "origin"]
+    rows = panel.sort(order, descending=[True, False, False, False])
+    first = rows.unique(KEYS, keep="first", maintain_order=True).head(count)
+    facts = ranked.select(*KEYS, "held_out", whole=SKILL + NAIVE)
+    found = first.join(facts, on=KEYS, maintain_order="left")
+    return [
+        Fan(
+            SINGLE,
+            *(row[key] for key in (*KEYS, "origin", "whole", "held_out", MODEL, NAIVE)),
+        )
+        for row in found.to_dicts()
+    ]
+
+
+def fans_section(
+    fans: Sequence[Fan], forecasts: pl.DataFrame, history: pl.DataFrame, splits: Json
+) -> str:
+    """Return the forecast fans as small multiples; empty where there is none."""
+    body = fan_rows(fans, forecasts, history)
+    if not body:
+        return ""
+    length, freq = splits.get("prediction_length"), escape(freq_text(splits.get("freq")))
+    lead = (
+        f"Each panel is one series at one moment, {length} steps of {freq} ahead, on the scale of "
+        "the series; time is in UTC. The series are ranked by their skill against no change over "
+        "the whole test period, the percentage beside the name, and each is shown where its "
+        "forecast was as good as it usually is. The largest errors are those of single forecasts, "
+        "one for each series, measured in its usual seasonal change."
+    )
+    key = legend(
+        [
+            ("truth", "truth"),
+            ("model", "median"),
+            ("model swatch", "10 to 90 %, darker to the middle"),
+            ("naive thin", "no change"),
+        ]
+    )
+    return section("What it forecasts", lead, key + body, wide=True)
 
 
 def fan_rows(fans: Sequence[Fan], forecasts: pl.DataFrame, history: pl.DataFrame) -> str:
@@ -90,7 +177,7 @@ def fan_rows(fans: Sequence[Fan], forecasts: pl.DataFrame, history: pl.DataFrame
         history: rows of ``data/valid``, at least those of the series of the fans.
     """
     rows = []
-    for kind in (*KINDS, REST):
+    for kind in (*KINDS, REST, SINGLE):
         charts = "".join(_figure(fan, forecasts, history) for fan in fans if fan.kind == kind)
         if charts:
             rows.append(f'<h3>{kind}</h3><div class="fans">{charts}</div>')
@@ -98,24 +185,37 @@ def fan_rows(fans: Sequence[Fan], forecasts: pl.DataFrame, history: pl.DataFrame
 
 
 def _figure(fan: Fan, forecasts: pl.DataFrame, history: pl.DataFrame) -> str:
-    ahead = forecasts.filter(
-        (pl.col("item_id") == fan.item_id)
-        & (pl.col("variate") == fan.variate)
-        & (pl.col("origin") == fan.origin)
-    ).sort("step")
-    past = (
-        history.filter(
-            (pl.col("item_id") == fan.item_id)
-            & (pl.col("variate") == fan.variate)
-            & (pl.col("timestamp") < fan.origin)
-        )
-        .sort("timestamp")
-        .tail(CONTEXT_HORIZONS * ahead.height)
+    own = (pl.col("item_id") == fan.item_id) & (pl.col("variate") == fan.variate)
+    ahead = forecasts.filter(own & (pl.col("origin") == fan.origin)).sort("step")
+    past = history.filter(own & (pl.col("timestamp") < fan.origin)).sort("timestamp")
+    past = past.tail(CONTEXT_HORIZONS * ahead.height)
+    if not ahead.height:
+        return ""
+    name = f"{fan.item_id} / {fan.variate}"
+    worth, said = (
+        percent_text(fan.skill, digits=0),
+        f"skill of the series {percent_text(fan.skill)}",
     )
+    if fan.kind == SINGLE:
+        worth = f"{fan.loss:.1f}"
+        said = f"SQL {fan.loss:.2f}, no change {fan.naive:.2f}"
+    label = f"{name}: forecast from {fan.origin:%Y-%m-%d %H:%M} against the truth; {said}"
+    mark = ' <span class="tag">held out</span>' if fan.held_out else ""
+    below = ""
+    if fan.kind == SINGLE:
+        below = f'<p class="why">loss {fan.loss:.1f}, no change {fan.naive:.1f}</p>'
+    return (
+        f'<figure><figcaption><span class="name" title="{escape(name)}">{escape(name)}</span>{mark}'
+        f'<b>{worth}</b></figcaption><div class="chart">{_chart(ahead, past).svg(label)}</div>'
+        f"{below}</figure>"
+    )
+
+
+def _chart(ahead: pl.DataFrame, past: pl.DataFrame) -> Chart:
     times = ahead["timestamp"].dt.epoch("us").to_numpy()
     past_times = past["timestamp"].dt.epoch("us").to_numpy()
     target, values = _floats(ahead["target"]), _floats(past["value"])
-    quantiles, naive = ahead[MODEL].to_numpy(), ahead["naive"].to_numpy()[:, MEDIAN]
+    quantiles, naive = ahead[MODEL].to_numpy(), ahead[NAIVE].to_numpy()[:, MEDIAN]
     start = float(past_times[0] if len(past_times) else times[0])
     chart = Chart(
         x=(start, float(times[-1])),
@@ -133,17 +233,7 @@ def _figure(fan: Fan, forecasts: pl.DataFrame, history: pl.DataFrame) -> str:
     span = float(times[-1]) - start
     ticks = [(t, time_label(t, span_us=span)) for t in (start, float(times[0]))]
     chart.x_ticks(ticks if len(past_times) else ticks[:1])
-    name = f"{fan.item_id} / {fan.variate}"
-    label = (
-        f"{name}: forecast from {fan.origin:%Y-%m-%d %H:%M} against the truth; "
-        f"skill of the series {percent_text(fan.skill)}"
-    )
-    mark = ' <span class="tag">held out</span>' if fan.held_out else ""
-    return (
-        f'<figure><figcaption><span class="name">{escape(name)}{mark}</span>'
-        f"<b>{percent_text(fan.skill, digits=0)}</b></figcaption>"
-        f'<div class="chart">{chart.svg(label)}</div></figure>'
-    )
+    return chart
 
 
 def _floats(column: pl.Series) -> np.ndarray:

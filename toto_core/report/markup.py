@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -28,7 +28,7 @@ PERCENT = f"{NARROW_SPACE}%"
 
 def prose(text: str) -> str:
     """Return a sentence whose numbers carry real minus signs and keep their per cent sign."""
-    return minus(text).replace(" %", PERCENT)
+    return re.sub(r"\bn = (?=\d)", "n\u00a0=\u00a0", minus(text)).replace(" %", PERCENT)
 
 
 def minus(text: str) -> str:
@@ -69,26 +69,66 @@ def freq_text(value: object) -> str:
     return f"{found[1]} {UNITS[found[2]]}{'s' if found[1] != '1' else ''}"
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[object]], *, caption: str = "") -> str:
-    """Return a table whose first column names the rows; numbers are aligned to the right."""
+def plain(value: object) -> str:
+    """Return a parameter or a figure as it stands in a table."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(plain(part) for part in value) or "none"
+    if isinstance(value, Mapping) and not value:
+        return "none"
+    return str(value)
+
+
+def flat(value: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield the path of keys and the text of each value below nested objects."""
+    if isinstance(value, Mapping) and value:
+        for key, part in value.items():
+            yield from flat(part, (*path, str(key)))
+    else:
+        yield path, plain(value)
+
+
+def table(
+    head: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    caption: str = "",
+    css: str = "",
+    sortable: bool = False,
+) -> str:
+    """Return a table whose first column names the rows; numbers are aligned to the right.
+
+    Args:
+        css: class of the table.
+        sortable: whether a click on a column's title sorts the rows, where scripts may run.
+    """
     numeric = [
         bool(rows) and all(_is_number(str(row[n])) for row in rows) for n in range(len(head))
     ]
-    css = [' class="num"' if flag else "" for flag in numeric]
-    cells = "".join(f'<th scope="col"{c}>{escape(h)}</th>' for h, c in zip(head, css, strict=True))
+    aligned = [' class="num"' if flag else "" for flag in numeric]
+    cells = "".join(
+        f'<th scope="col"{c}>{escape(h)}</th>' for h, c in zip(head, aligned, strict=True)
+    )
     body = ""
     for row in rows:
         body += f'<tr><th scope="row">{escape(str(row[0]))}</th>'
         body += "".join(
-            f"<td{c}>{escape(str(cell))}</td>" for cell, c in zip(row[1:], css[1:], strict=True)
+            f"<td{c}>{escape(str(cell))}</td>" for cell, c in zip(row[1:], aligned[1:], strict=True)
         )
         body += "</tr>"
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
     narrow = " narrow" if len(head) <= NARROW_COLUMNS else ""
     label = escape(caption or head[0])
+    names = " ".join(name for name in (css, "sortable" if sortable else "") if name)
+    sort = f' class="{names}"' if names else ""
     return (
         f'<div class="scroll{narrow}" tabindex="0" role="group" aria-label="{label}">'
-        f"<table>{title}<thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>"
+        f"<table{sort}>{title}<thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
@@ -111,12 +151,19 @@ def legend(entries: Sequence[tuple[str, str]]) -> str:
     return f'<ul class="legend">{items}</ul>'
 
 
-def figure(title: str, chart: str, *, note: str = "", key: str = "") -> str:
-    """Return a chart with its title, its key and a note below it."""
-    below = f'<p class="note">{note}</p>' if note else ""
+def figure(title: str, chart: str, *, note: str = "", key: str = "", labelled: bool = False) -> str:
+    """Return a chart with its title, its key and a note below it; the texts are escaped.
+
+    Args:
+        key: as markup, from ``legend``.
+        labelled: whether the lines are named at their ends; the key is for narrow screens then.
+    """
+    title, note = prose(title), prose(note)
+    below = f'<p class="note">{escape(note)}</p>' if note else ""
+    css = ' class="labelled"' if labelled else ""
     return (
-        f'<figure><figcaption>{title}</figcaption>{key}<div class="chart">{chart}</div>{below}'
-        "</figure>"
+        f"<figure{css}><figcaption>{escape(title)}</figcaption>{key}"
+        f'<div class="chart">{chart}</div>{below}</figure>'
     )
 
 

@@ -10,9 +10,10 @@ import polars as pl
 
 from toto_core.data import rules
 from toto_core.data.examples import Example
-from toto_core.report.charts import Chart, padded, time_label, value_ticks
+from toto_core.report.charts import Chart
 from toto_core.report.markup import Json, count_text, legend, percent_text, section, table
 from toto_core.report.style import STYLE
+from toto_core.report.ticks import padded, time_label, value_ticks
 
 HEIGHT = 112  # of a panel, CSS pixels
 ALMOST_ALL = 0.9999  # a larger share is not rounded to all

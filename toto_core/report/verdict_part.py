@@ -1,4 +1,4 @@
-"""The first half of the page: the headline, the skill and the checks of the gate."""
+"""The headline, the few numbers that matter most, and the checks of the gate."""
 
 import math
 from html import escape
@@ -7,9 +7,10 @@ import polars as pl
 
 from toto_core.evaluation.headline import lost_variates
 from toto_core.evaluation.json_numbers import number
-from toto_core.evaluation.verdict import FAIL, INCONCLUSIVE, MODEL, PASS, TITLES
-from toto_core.report.forest import forest, skill_table, variate_table, worst_first
+from toto_core.evaluation.verdict import FAIL, INCONCLUSIVE, MODEL, PASS
 from toto_core.report.markup import Json, count_text, percent_text, prose, section
+from toto_core.report.palette import title_of
+from toto_core.report.skill_part import NAIVE, hardest, worst_first
 
 BADGES = {PASS: ("pass", "\N{CHECK MARK}"), FAIL: ("fail", "\N{MULTIPLICATION X}")}
 UNSURE = ("unsure", "?")
@@ -62,12 +63,13 @@ def _listed(names: list[str]) -> str:
 
 def _facts(evaluate: Json, losses: pl.DataFrame) -> str:
     skills = (evaluate.get("skill") or {}).get("candidate") or {}
+    first = hardest(skills)
     facts = [
         (
-            f"skill against {TITLES[name]}",
+            f"skill against {title_of(name)}" + (", the hardest" if name != NAIVE else ""),
             percent_text(number((skills.get(name) or {}).get("skill"))),
         )
-        for name in ("naive", "seasonal_naive")
+        for name in dict.fromkeys((NAIVE, first or NAIVE))
     ]
     by_variate = evaluate.get("skill_by_variate") or {}
     worst = worst_first(by_variate)
@@ -92,39 +94,6 @@ def _facts(evaluate: Json, losses: pl.DataFrame) -> str:
         for name, value in facts
     )
     return f'<dl class="facts">{items}</dl>'
-
-
-def skill_section(evaluate: Json) -> str:
-    """Return the interval chart and the table behind it."""
-    skills = evaluate.get("skill") or {}
-    lead = (
-        "Skill is the share of a baseline's loss that the model saves: 1 - its loss / the loss of "
-        "the baseline in that row. Dots are the estimate, bars the two-sided 95 % interval over "
-        "forecast moments. p is one-sided: how likely such a gain is where there is none."
-    )
-    note = (
-        '<p class="note">The unit of inference is the moment of the forecast, not the single '
-        "error: series share their shocks. p is one-sided, from the equal-weighted cosine test "
-        "with df degrees of freedom; h is the effective overlap. The last column is the classical "
-        "Diebold-Mariano test with the correction of Harvey, Leybourne and Newbold, shown for "
-        "comparison.</p>"
-    )
-    by_variate = evaluate.get("skill_by_variate") or {}
-    body = '<p class="note">Nothing was judged.</p>'
-    if any(skills.values()):
-        body = forest(skills, by_variate)
-    variates = variate_table(by_variate, evaluate.get("by_variate") or {})
-    if variates:
-        variates += (
-            '<p class="note">&ldquo;Median alone&rdquo; is the skill of the point forecast against '
-            "no change (absolute error), without the quantiles around it; the last column is the "
-            "share of the truth inside the 80 % interval.</p>"
-        )
-    details = (
-        "<details><summary>The numbers behind it</summary>"
-        f"{skill_table(skills, by_variate)}{note}</details>"
-    )
-    return section("Is it better?", lead, body + variates + details)
 
 
 def checks_section(verdict: Json) -> str:
