@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float32
 
+from toto_core.evaluation.conformal import Calibration, between
 from toto_core.model import PATCH_SIZE, Toto2
 from toto_core.model.compiler import missing_compiler
 from toto_core.model.forecast import KnownFuture
@@ -49,15 +50,23 @@ class Forecaster:
     Args:
         model: the network; its ``compute_dtype`` and device are used.
         context_length: newest steps that are read; None: what the model was configured for.
+        calibration: corrects the quantiles of every forecast; None: they are the network's own.
     """
 
-    def __init__(self, model: Toto2, *, context_length: int | None = None) -> None:
+    def __init__(
+        self,
+        model: Toto2,
+        *,
+        context_length: int | None = None,
+        calibration: Calibration | None = None,
+    ) -> None:
         if context_length is not None and context_length < 1:
             raise ValueError(
                 f"forecaster: context_length = {context_length}, at least 1 is allowed; raise it"
             )
         self.model = model.eval()
         self.context_length = context_length or native_context(model.config)
+        self.calibration = calibration
 
     @classmethod
     def load(
@@ -68,6 +77,7 @@ class Forecaster:
         compute_dtype: torch.dtype = torch.float32,
         context_length: int | None = None,
         compiled: bool = False,
+        calibration: str | Path | None = None,
     ) -> "Forecaster":
         """A forecaster from a model directory.
 
@@ -79,9 +89,12 @@ class Forecaster:
             compiled: whether to forecast with programs that ``torch.compile`` makes, one for each
                 prediction length and number of variates; each takes about a minute and pays after
                 ten thousand calls or more (docs/performance.md).
+            calibration: the file that the stage ``calibrate`` wrote for this model.
 
         Raises:
-            CheckpointError: if the directory does not hold a whole model.
+            CheckpointError: if the directory does not hold a whole model, or ``calibration``
+                belongs to another one.
+            DataError: if ``calibration`` is missing or torn.
             ValueError: if there is no C++ compiler for ``compiled``.
         """
         compiler = missing_compiler()
@@ -94,7 +107,15 @@ class Forecaster:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         model = Toto2.from_pretrained(directory).to(device)
         model.to_compute(compute_dtype, compiled=compiled)
-        return cls(model, context_length=context_length)
+        correction = None
+        if calibration is not None:
+            # It brings Polars, which a forecast does without.
+            from toto_core.registry.fingerprint import model_sha256  # noqa: PLC0415
+
+            correction = Calibration.load(
+                Path(calibration), candidate=model_sha256(Path(directory))
+            )
+        return cls(model, context_length=context_length, calibration=correction)
 
     def predict(
         self,
@@ -112,8 +133,9 @@ class Forecaster:
         Args:
             contexts: arrays [T] or [V, T], oldest step first, NaN = missing, any lengths.
             prediction_length: steps, at least 1.
-            quantile_levels: None: those that the model knows, else any between the lowest and
-                the highest of them (interpolated linearly).
+            quantile_levels: rising; None: those that the model knows, else any between the lowest
+                and the highest of them (``conformal.levels``). With a calibration also those
+                beyond that its ``range`` names.
             known_future: for each context None or an array [H] or [V, H]: values of covariates
                 over the horizon, and NaN in the rows of all other variates. A known covariate's
                 own "forecast" is its known value, its gaps filled with the value before.
@@ -128,7 +150,8 @@ class Forecaster:
         known_levels = self.model.config.quantile_levels
         levels = known_levels if quantile_levels is None else tuple(quantile_levels)
         futures = [None] * len(contexts) if known_future is None else list(known_future)
-        faults = _argument_faults(prediction_length, levels, batch_size, known_levels)
+        faults = _argument_faults(prediction_length, levels, batch_size)
+        faults += self._level_faults(levels)
         faults += _context_faults(contexts, futures, prediction_length)
         if faults:
             raise ValueError("\n".join(faults))
@@ -144,7 +167,7 @@ class Forecaster:
             for first in range(0, len(members), batch_size):
                 batch = members[first : first + batch_size]
                 quantiles = self._predict_batch(batch, num_patches, prediction_length)
-                at_levels = _interpolated(quantiles, known_levels, levels)
+                at_levels = self._at_levels(quantiles, levels)
                 for series, values in zip(batch, at_levels, strict=True):
                     results[series.position] = values[0] if series.is_flat else values
         return results
@@ -179,6 +202,28 @@ class Forecaster:
             result[rows, targets] = np.moveaxis(forecast.cpu().numpy(), 0, 2)
         result[rows, covariates] = _filled(values)[:, :, None, -prediction_length:]
         return result
+
+    def _at_levels(
+        self, quantiles: Float32[np.ndarray, "B V known H"], levels: tuple[float, ...]
+    ) -> Float32[np.ndarray, "B V Q H"]:
+        """The quantiles at ``levels``, corrected where there is a calibration."""
+        known, found = self.model.config.quantile_levels, np.moveaxis(quantiles, 2, 3)
+        if self.calibration is None:
+            return np.moveaxis(between(found, known, levels), 3, 2)
+        found = between(found, known, self.calibration.levels)
+        found = self.calibration.corrected(found, np.arange(1, quantiles.shape[3] + 1))
+        return np.moveaxis(self.calibration.at_levels(found, levels), 3, 2)
+
+    def _level_faults(self, levels: tuple[float, ...]) -> list[str]:
+        if self.calibration is not None and levels:
+            return self.calibration.level_faults(levels)
+        known = self.model.config.quantile_levels
+        if levels and all(known[0] <= level <= known[-1] for level in levels):
+            return []
+        return [
+            f"predict: quantile_levels = {list(levels)}, numbers from {known[0]} to {known[-1]} "
+            "are allowed; choose among them"
+        ]
 
     def _known(self, values: Float32[np.ndarray, "B E CH"]) -> KnownFuture:
         missing = np.isnan(values)
@@ -226,37 +271,16 @@ def _filled(values: Float32[np.ndarray, "*rows T"]) -> Float32[np.ndarray, "*row
     return np.nan_to_num(np.take_along_axis(values, last, axis=-1), nan=0.0)
 
 
-def _interpolated(
-    quantiles: Float32[np.ndarray, "B V known H"],
-    known_levels: tuple[float, ...],
-    levels: tuple[float, ...],
-) -> Float32[np.ndarray, "B V Q H"]:
-    """Values at ``levels``, linear between the two known levels beside each."""
-    if levels == known_levels:
-        return quantiles
-    place = np.interp(levels, known_levels, np.arange(len(known_levels)))
-    below = np.minimum(place.astype(np.int64), len(known_levels) - 2)
-    share = (place - below).astype(np.float32)[:, None]
-    return quantiles[:, :, below] * (1 - share) + quantiles[:, :, below + 1] * share
-
-
 def _argument_faults(
     prediction_length: int,
     levels: tuple[float, ...],
     batch_size: int,
-    known_levels: tuple[float, ...],
 ) -> list[str]:
-    lowest, highest = known_levels[0], known_levels[-1]
     faults = [
         f"predict: {name} = {value}, at least 1 is allowed; raise it"
         for name, value in (("prediction_length", prediction_length), ("batch_size", batch_size))
         if value < 1
     ]
-    if not levels or any(not lowest <= level <= highest for level in levels):
-        faults.append(
-            f"predict: quantile_levels = {list(levels)}, numbers from {lowest} to {highest} are "
-            "allowed; choose among them"
-        )
     if list(levels) != sorted(levels):
         faults.append(
             f"predict: quantile_levels = {list(levels)}, rising numbers are allowed; sort them"

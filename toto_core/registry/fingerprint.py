@@ -23,6 +23,12 @@ def folder_files(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): file_sha256(path) for path in files}
 
 
+def model_sha256(folder: Path) -> str:
+    """Return what a model directory is known by: its configuration and weights, nothing beside."""
+    files = {path.name for path in folder.glob("*.safetensors")} | {"config.json"}
+    return combined({name: file_sha256(folder / name) for name in files})
+
+
 def combined(parts: Mapping[str, str]) -> str:
     """Return one SHA-256 for several named ones, whatever their order."""
     text = "".join(f"{parts[name]}  {name}\n" for name in sorted(parts))
