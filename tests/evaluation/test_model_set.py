@@ -1,5 +1,6 @@
 """The comparisons of many forecasters equal those of arch, named and with blocks long enough."""
 
+import inspect
 import sys
 
 import numpy as np
@@ -123,7 +124,7 @@ def test_faults_are_named_together():
 )
 def test_a_table_that_cannot_be_compared_is_refused(table, message):
     with pytest.raises(ValueError, match=message):
-        model_confidence_set.__wrapped__(table, h=1, seed=1)
+        inspect.unwrap(model_confidence_set)(table, h=1, seed=1)
 
 
 def test_unknown_benchmark_is_named():

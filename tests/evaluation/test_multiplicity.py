@@ -1,5 +1,7 @@
 """Adjusted p-values equal R and statsmodels and keep the order of the questions."""
 
+import inspect
+
 import numpy as np
 import pytest
 from dm_golden import GOLDEN
@@ -44,4 +46,4 @@ def test_mistakes_are_named():
     with pytest.raises(ValueError, match="adjusted_p_values: 2 of 3 values are not within 0 to 1"):
         adjusted_p_values(np.array([0.1, np.nan, 1.2]), method="holm")
     with pytest.raises(ValueError, match="method = 'sidak', holm, bh or by is needed"):
-        adjusted_p_values.__wrapped__(np.array([0.1]), method="sidak")
+        inspect.unwrap(adjusted_p_values)(np.array([0.1]), method="sidak")

@@ -39,7 +39,7 @@ def rows_of(simulation, key, process, cells, **options):
 @pytest.mark.parametrize(
     ("key", "process", "cells", "options"),
     [
-        pytest.param("moving_sum", "moving_sum", ("30/4", "60/1", "120/8"), {}, id="overlap"),
+        pytest.param("moving_sum", "moving_sum", ("30/4", "60/1", "120/16"), {}, id="overlap"),
         pytest.param("persistent", "ar", ("60/1", "120/4"), {}, id="persistence"),
         pytest.param("skewed", "skewed", ("60/4",), {"two_sided": False}, id="lopsided"),
     ],
