@@ -52,6 +52,8 @@ RUN: Mapping[str, object] = {
     "model.context_length": 1536,
     "train.batch_size": 48,
     "train.num_variates": 1,
+    "train.optimizer": "normuon",
+    "train.normuon.lr": 0.15,
     "train.lr": 0.2,
     "train.max_steps": 1_000_000,
     "train.max_grad_norm": 1e6,

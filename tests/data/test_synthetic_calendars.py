@@ -33,6 +33,16 @@ def test_workdays_resemble_their_week_more_than_their_day():
     assert np.mean(of_week[hourly] > of_days[hourly]) > 0.6
 
 
+def test_weekdays_may_differ_from_each_other():
+    series = rows("daily_weekly", count=150, length=2100)
+    of_week, of_day = (
+        np.array([max(autocorrelation(row, days * day) for day in (24, 48)) for row in series])
+        for days in (7, 1)
+    )
+    # With one profile for all workdays: 4 of 150.
+    assert ((of_week > 0.6) & (of_day < 0.5 * of_week)).sum() >= 10
+
+
 def test_nights_have_no_sun():
     series = rows("solar", count=80, length=2100)
     assert (series >= 0).all()

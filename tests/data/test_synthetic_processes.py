@@ -7,7 +7,7 @@ from synthetic_kit import autocorrelation, rows
 from toto_core.data.synthetic.noise import autoregression, leaky_sum, power_law
 
 
-def best_lag(row, first=3, last=420):
+def best_lag(row, first=3, last=720):
     """The largest autocorrelation of the changes, which have no trend."""
     changes = np.diff(row)
     return max(autocorrelation(changes, lag) for lag in range(first, last))
@@ -23,7 +23,7 @@ def best_lag(row, first=3, last=420):
     ],
 )
 def test_season_of_some_length_returns(name, share):
-    found = np.array([best_lag(row) for row in rows(name, count=40)])
+    found = np.array([best_lag(row) for row in rows(name, count=40, length=2100)])
     assert (found > 0.3).mean() > share
 
 

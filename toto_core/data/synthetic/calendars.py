@@ -34,7 +34,10 @@ def daily_weekly(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "
     day = int(RATES[pick(rng, _SUBDAILY)].day)
     kinds, levels = _days(rng, length // day + 2)
     start = int(rng.random() * day)
-    load = _day_profiles(rng, day)[kinds].reshape(-1)[start:][:length]
+    profiles = _day_profiles(rng, day)
+    if chance(rng, 0.3):  # every weekday differs from the others
+        profiles, kinds = _own_weekdays(rng, profiles, kinds)
+    load = profiles[kinds].reshape(-1)[start:][:length]
     load *= _through_noons(levels, day, start, length)
     if chance(rng, 0.5):
         load *= np.exp(log_uniform(rng, 0.02, 0.3) * wander(rng, length, day / 8))
@@ -120,6 +123,19 @@ def _day_profiles(rng: np.random.Generator, day: int) -> Float32[np.ndarray, "3 
     sunday = low * (mix * work + (1 - mix) * free)
     part = rng.random()
     return np.stack([work, part * work + (1 - part) * sunday, sunday])
+
+
+def _own_weekdays(
+    rng: np.random.Generator, profiles: Float32[np.ndarray, "3 M"], kinds: np.ndarray
+) -> tuple[Float32[np.ndarray, "8 M"], np.ndarray]:
+    """A profile for each weekday, the last for holidays, and which one each of the days has."""
+    day = profiles.shape[1]
+    shapes = np.stack([_day_shape(rng, day) for _ in range(7)])
+    mix = rng.random()
+    own = (mix * profiles[[0, 0, 0, 0, 0, 1, 2]] + (1 - mix) * shapes).astype(np.float32)
+    weekdays = (np.arange(len(kinds)) + int(rng.random() * 7)) % 7
+    is_holiday = rng.random(len(kinds)) < log_uniform(rng, 0.002, 0.05)
+    return np.concatenate([own, profiles[2:]]), np.where(is_holiday, 7, weekdays)
 
 
 def _day_shape(rng: np.random.Generator, day: int) -> Float32[np.ndarray, " M"]:

@@ -34,6 +34,8 @@ from toto_core.data.synthetic.sensor import measured, row
 from toto_core.data.synthetic.trends import trend
 
 _TURNS: Final = 64  # of the phase of a drifting season
+# Days and weeks of several sampling rates, weeks of hours above all: too long to be met by chance.
+_LONG_PERIODS: Final = (24, 48, 96, 144, 168, 168, 168, 288, 336, 336, 672)
 PERIODS: Final = (4, 5, 7, 12, 12, 24, 24, 30, 48, 52, 60, 96, 144)
 
 
@@ -157,9 +159,9 @@ def drifting_season(rng: np.random.Generator, length: int) -> Float32[np.ndarray
 def copied_pattern(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"]:
     """A pattern of any period that returns nearly unchanged, at times with a gap between.
 
-    What is next stands one period back: the lesson of seasons at all lags, not calendar's alone.
+    What is next stands one period back: the lesson of seasons at all lags, calendars' and others.
     """
-    period = int(log_uniform(rng, 3, 400))
+    period = pick(rng, _LONG_PERIODS) if chance(rng, 0.3) else int(log_uniform(rng, 3, 700))
     made = cycle(rng, period) if chance(rng, 0.6) else normal(rng, period)
     if chance(rng, 0.3):  # two levels only
         made = np.sign(made + (0.2 * rng.standard_normal()))

@@ -164,11 +164,14 @@ def error_count(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1
 
 
 def scheduled_jobs(rng: np.random.Generator, length: int) -> Float32[np.ndarray, "1 T"]:
-    """Jobs of a schedule over a quiet base: spikes and blocks each few minutes, hour or day."""
+    """Jobs of a schedule over a quiet base: spikes, blocks each few minutes, hour, day or week."""
     rate = RATES[pick(rng, _RATES)]
     used = log_uniform(rng, 0.01, 0.3) * np.abs(white(rng, length))
     for _ in range(int(rng.integers(1, 4))):
-        period = pick(rng, (rate.hour or rate.day, rate.day, log_uniform(rng, 5, 400)))
+        period = pick(
+            rng,
+            (rate.hour or rate.day, rate.day, rate.week or rate.day, log_uniform(rng, 5, 700)),
+        )
         start = period * rng.random() + np.arange(-1, length / period + 1) * period
         start += log_uniform(rng, 0.01, 2) * rng.random(len(start))
         ran = rng.random(len(start)) < uniform(rng, 0.8, 1.05)
