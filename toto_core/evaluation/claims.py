@@ -10,8 +10,26 @@ from toto_core.config import RegisterParams
 from toto_core.evaluation.checks import MAX_EXCLUDED_SHARE, finite, has_scale
 from toto_core.evaluation.grouping import group_means
 from toto_core.evaluation.json_numbers import number
-from toto_core.evaluation.paired import CELL, Gain, all_finite, by_origin, gain, side_by_side
-from toto_core.evaluation.verdict import FAIL, INCONCLUSIVE, MODEL, PASS, Check, percent, title
+from toto_core.evaluation.paired import (
+    CELL,
+    Gain,
+    all_finite,
+    by_origin,
+    gain,
+    side_by_side,
+    skill,
+)
+from toto_core.evaluation.significance import PanelResult, panel_test
+from toto_core.evaluation.verdict import (
+    FAIL,
+    INCONCLUSIVE,
+    MODEL,
+    PASS,
+    Check,
+    percent,
+    sentence,
+    title,
+)
 
 CLAIMS = (
     ("held_out", "new series", "What the model is worth on series that no training has seen."),
@@ -98,6 +116,54 @@ def _gains(
         for (variate,), part in panel.sort(CELL).group_by("variate", maintain_order=True)
         for name in baselines
     }
+
+
+def of_this_kind(
+    losses: pl.DataFrame, baselines: Sequence[str], *, overlap: int
+) -> tuple[Check, ...]:
+    """Say whether the gain on held-out series carries over to others of their kind.
+
+    ``claims`` speaks of these held-out series in future; here their groups are a sample too, so
+    that a gain on most of them and a loss on the rest is not yet a gain. Decides nothing.
+    """
+    names = (MODEL, *baselines)
+    is_held_out = (pl.col("source") == "candidate") & pl.col("held_out")
+    rows = losses.filter(is_held_out & has_scale())
+    panel = side_by_side(rows, index=CELL, forecasters=names).filter(all_finite(names)).sort(CELL)
+    if panel["origin"].n_unique() < 2:
+        return ()
+    gains, tests = {}, {}
+    for name in baselines:
+        tests[name] = _over_groups(panel, name, overlap)
+        model, base = (by_origin(panel, column) for column in (MODEL, name))
+        bound = tests[name].lower_bound() / base.mean() if base.mean() > 0 else math.nan
+        gains[name] = Gain(skill(float(model.sum()), float(base.sum())), float(bound))
+    lost = [name for name in baselines if gains[name].skill <= 0 or gains[name].lower <= 0]
+    undecided = [name for name in baselines if math.isnan(gains[name].lower)]
+    worst = min(lost or undecided or baselines, key=lambda name: gains[name].skill)
+    test = tests[worst]
+    return (
+        Check(
+            "series of this kind",
+            FAIL if lost else INCONCLUSIVE if undecided else PASS,
+            f"skill {percent(gains[worst].skill)} against {title(worst)}, lower bound "
+            f"{percent(gains[worst].lower)} over {test.num_clusters} held-out groups",
+            "one-sided 95 % lower bound above 0 % against each baseline, groups taken as a sample",
+            sentence([test.reason] if test.reason else [])
+            or "What to expect of series that nobody has forecast yet.",
+        ),
+    )
+
+
+def _over_groups(panel: pl.DataFrame, baseline: str, overlap: int) -> PanelResult:
+    """Test the mean differential of a sorted panel, its groups taken as a sample."""
+    series = panel.select(pl.struct("item_id", "variate").rle_id()).to_series().to_numpy()
+    origin = (panel["origin"].rank("dense") - 1).to_numpy()
+    d_NT = np.full((series.max() + 1, int(origin.max()) + 1), np.nan)
+    d_NT[series, origin] = (panel[baseline] - panel[MODEL]).to_numpy()
+    first = np.unique(series, return_index=True)[1]
+    group_N = panel["group"].rank("dense").to_numpy()[first].astype(np.int64)
+    return panel_test(d_NT, h=overlap, estimand="new series", clusters_N=group_N)
 
 
 def presence(panel: pl.DataFrame, num_origins: int) -> tuple[Check, ...]:

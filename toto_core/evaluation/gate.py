@@ -101,6 +101,7 @@ def judge(
         claims=(
             *claims.claims(evaluation),
             *claims.by_variate(losses, baselines, overlap=overlap),
+            *claims.of_this_kind(losses, baselines, overlap=overlap),
             *claims.spread(rows, params),
             *claims.presence(panel, num_origins),
         ),
