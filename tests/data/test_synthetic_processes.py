@@ -10,14 +10,17 @@ from toto_core.data.synthetic.noise import autoregression, leaky_sum, power_law
 def best_lag(row, first=3, last=720):
     """The largest autocorrelation of the changes, which have no trend."""
     changes = np.diff(row)
-    return max(autocorrelation(changes, lag) for lag in range(first, last))
+    centred = changes - changes.mean()
+    power = np.abs(np.fft.rfft(centred, 2 * len(centred))) ** 2
+    covariances = np.fft.irfft(power)[:last]
+    return covariances[first:].max() / covariances[0]
 
 
 @pytest.mark.parametrize(
     ("name", "share"),
     [
         ("drifting_season", 0.3),
-        ("copied_pattern", 0.8),
+        ("copied_pattern", 0.7),  # the longest do not return within 2,100 steps
         ("seasonal_arima", 0.5),
         ("exponential_smoothing", 0.3),
     ],
