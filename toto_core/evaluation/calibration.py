@@ -34,6 +34,7 @@ def calibration_scores(
     if not rows.height:
         return dict.fromkeys(SCORES, math.nan)
     levels = coverage.filter(pl.col("forecaster") == forecaster)
+    errors = (levels["coverage"] - levels["level"]).to_numpy()
     steps_L = rows["num_steps"].to_numpy().astype(np.float64)
     share = float(rows["cov80"].to_numpy() @ steps_L / steps_L.sum())
     _, origin_L = np.unique(rows["origin"].to_physical().to_numpy(), return_inverse=True)
@@ -42,7 +43,7 @@ def calibration_scores(
     width = (scaled["width80"] / scaled["scale"]).to_numpy()
     weight = scaled["num_steps"].to_numpy().astype(np.float64)
     return {
-        "mean_coverage_error": float((levels["coverage"] - levels["level"]).abs().mean()),
+        "mean_coverage_error": float(np.abs(errors).mean()),
         "coverage80": share,
         "coverage80_std_error": float(np.sqrt(np.square(excess).sum()) / steps_L.sum()),
         "sharpness": float(width @ weight / weight.sum()) if weight.sum() > 0 else math.nan,

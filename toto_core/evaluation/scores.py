@@ -60,10 +60,10 @@ def compare(losses: pl.DataFrame, baseline: str, *, overlap: int) -> Comparison:
     Raises:
         DataError: if model and baseline were not judged on the same origins.
     """
-    rows = losses.filter(pl.col("sql").is_not_null())
-    model, base = (
-        rows.filter(pl.col("forecaster") == name).sort(ORIGIN_KEYS) for name in (MODEL, baseline)
-    )
+    rows = losses.filter(pl.col("sql").is_not_null()).select(*ORIGIN_KEYS, "forecaster", "sql")
+    model, base = (rows.filter(pl.col("forecaster") == name) for name in (MODEL, baseline))
+    if not model.select(ORIGIN_KEYS).equals(base.select(ORIGIN_KEYS)):
+        model, base = model.sort(ORIGIN_KEYS), base.sort(ORIGIN_KEYS)
     if not model.select(ORIGIN_KEYS).equals(base.select(ORIGIN_KEYS)):
         raise DataError(
             f"evaluate: model and {baseline} were judged on {model.height} and {base.height} pairs "

@@ -67,55 +67,50 @@ def cell_losses(
         levels: of the columns of ``quantiles``; 0.1, 0.5 and 0.9 must be among them.
         doubled: False leaves out the factor 2 of the quantile loss, as utilsforecast does.
     """
-    observed = np.isfinite(target)
-    y = np.where(observed, target, 0.0).astype(np.float64)
-    low, median, high = (
-        quantiles[:, levels.index(level)].astype(np.float64) for level in (LOW, MEDIAN, HIGH)
-    )
-    error = np.where(observed, np.abs(y - median), 0.0)
-    size = np.abs(y) + np.abs(median)
-    return CellLosses(
-        observed=observed,
-        ae=error,
-        se=np.square(error),
-        sape=2 * np.divide(error, size, out=np.zeros_like(y), where=size > 0),
-        inside80=((low <= y) & (y <= high) & observed).astype(np.float64),
-        width80=np.where(observed, high - low, 0.0),
-        winkler80=np.where(observed, interval_score(y, low, high, alpha=ALPHA), 0.0),
-        **_over_levels(y, quantiles, observed, np.array(levels), 2.0 if doubled else 1.0),
-    )
+    places = tuple(levels.index(level) for level in (LOW, MEDIAN, HIGH))
+    factor = (2.0 if doubled else 1.0) / len(levels)
+    blocks = [slice(first, first + BLOCK) for first in range(0, max(1, len(target)), BLOCK)]
+    parts = [
+        _of_block(target[cells], quantiles[cells], np.array(levels), places, factor)
+        for cells in blocks
+    ]
+    num_crossing = sum(int(part.pop("num_crossing")) for part in parts)
+    whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return CellLosses(**whole, num_crossing=num_crossing)
 
 
-def _over_levels(
-    y: Float64[np.ndarray, " N"],
+def _of_block(
+    target: Float[np.ndarray, " N"],
     quantiles: Float[np.ndarray, "N Q"],
-    observed: Bool[np.ndarray, " N"],
     levels: Float64[np.ndarray, " Q"],
+    places: tuple[int, ...],
     factor: float,
 ) -> dict[str, Any]:
-    """Go through the levels of all cells once, a block of cells at a time.
-
-    With e = y - z the loss of level q is ``factor`` max(q e, q e - e).
-    """
-    count, num_levels = quantiles.shape
-    ql, num_crossing = np.empty(count), 0
-    num_below, num_to = np.empty((2, count), dtype=np.uint8)
-    errors, losses = np.empty((2, num_levels, BLOCK))
-    for first in range(0, count, BLOCK):
-        cells = slice(first, min(first + BLOCK, count))
-        e, loss = errors[:, : cells.stop - first], losses[:, : cells.stop - first]
-        e[...] = quantiles[cells].T
-        np.subtract(y[cells], e, out=e)
-        num_crossing += int(np.count_nonzero(e[1:] > e[:-1]))
-        np.sum((e > 0).view(np.uint8), axis=0, dtype=np.uint8, out=num_below[cells])
-        np.sum((e >= 0).view(np.uint8), axis=0, dtype=np.uint8, out=num_to[cells])
-        np.multiply(levels[:, None], e, out=loss)
-        np.subtract(loss, e, out=e)
-        np.maximum(loss, e, out=loss)
-        np.sum(loss, axis=0, out=ql[cells])
-    return {
-        "ql": np.where(observed, factor / num_levels * ql, 0.0),
-        "num_below": num_below,
-        "num_to": num_to,
-        "num_crossing": num_crossing,
+    """Return the losses of a few cells; with e = y - z that of level q is max(q e, q e - e)."""
+    observed = np.isfinite(target)
+    y = np.where(observed, target, 0.0)
+    e = np.empty(quantiles.shape[::-1])
+    e[...] = quantiles.T
+    low, median, high = (e[place].copy() for place in places)
+    np.subtract(y, e, out=e)
+    num_crossing = np.count_nonzero(e[1:] > e[:-1])
+    num_below, num_to = (
+        np.sum(is_so.view(np.uint8), axis=0, dtype=np.uint8) for is_so in (e > 0, e >= 0)
+    )
+    loss = levels[:, None] * e
+    np.maximum(loss, np.subtract(loss, e, out=e), out=loss)
+    error = np.abs(y - median)
+    size = np.abs(y) + np.abs(median)
+    losses = {
+        "ql": factor * np.sum(loss, axis=0),
+        "ae": error,
+        "se": np.square(error),
+        "sape": 2 * np.divide(error, size, out=np.zeros_like(size), where=size > 0),
+        "inside80": ((low <= y) & (y <= high)).astype(np.float64),
+        "width80": high - low,
+        "winkler80": interval_score(y, low, high, alpha=ALPHA),
     }
+    if not observed.all():
+        losses = {name: np.where(observed, values, 0.0) for name, values in losses.items()}
+    counts = {"observed": observed, "num_below": num_below, "num_to": num_to}
+    return losses | counts | {"num_crossing": num_crossing}

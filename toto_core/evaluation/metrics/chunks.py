@@ -14,7 +14,7 @@ from jaxtyping import Float64, Int64
 from toto_core.evaluation.metrics.keys import ORIGIN_KEYS, SERIES_KEYS
 
 # Cells worked on at once.
-CHUNK_CELLS = 250_000
+CHUNK_CELLS = 130_000
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,6 @@
 A figure is the average over observed cells: a missing target is skipped, and a series with more
 observed cells weighs more (fev, GluonTS). ``average="series"`` averages within each series first
 and weighs all series alike, as utilsforecast and the M competitions do.
-
-Shapes: G groups.
 """
 
 from collections.abc import Sequence
@@ -12,8 +10,8 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float64
 
+from toto_core.evaluation.grouping import Groups
 from toto_core.evaluation.metrics.keys import SERIES_KEYS
 
 REFERENCE = "naive"  # no change, which OWA and R2 are relative to
@@ -95,35 +93,17 @@ def _cell_means(losses: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
 
     Sums run in the order of the rows, so that they repeat to the last bit.
     """
-    ordered = losses.sort(keys, maintain_order=True)
-    starts = np.flatnonzero(
-        ordered.select(
-            pl.any_horizontal(pl.col(key).ne_missing(pl.col(key).shift()) for key in keys)
-            | (pl.int_range(pl.len()) == 0)
-        )
-        .to_series()
-        .to_numpy()
-    )
-    steps = ordered["num_steps"].to_numpy().astype(np.float64)
-    means = {
-        name: _weighted(ordered.select(expression).to_series(), steps, starts)
-        for name, expression in _CELL_MEANS.items()
-    }
-    num_cells = _sums(steps, starts).astype(np.int64)
-    return ordered[starts].select(keys).with_columns(num_cells=num_cells, **means)
-
-
-def _weighted(
-    values: pl.Series, weights: Float64[np.ndarray, " R"], starts: np.ndarray
-) -> Float64[np.ndarray, " G"]:
-    is_there = values.is_not_null().to_numpy()
-    sums = _sums(values.fill_null(0.0).to_numpy() * weights, starts)
-    totals = _sums(np.where(is_there, weights, 0.0), starts)
-    return np.divide(sums, totals, out=np.full(len(starts), np.nan), where=totals > 0)
-
-
-def _sums(values: Float64[np.ndarray, " R"], starts: np.ndarray) -> Float64[np.ndarray, " G"]:
-    return np.add.reduceat(values, starts) if len(starts) else np.zeros(0)
+    groups = Groups.of(losses, keys)
+    steps = losses["num_steps"].to_numpy().astype(np.float64)
+    means = {}
+    for name, expression in _CELL_MEANS.items():
+        values = losses.select(expression).to_series()
+        weights = np.where(values.is_not_null(), steps, 0.0) if values.null_count() else steps
+        sums = groups.sums(values.fill_null(0.0).to_numpy() * weights)
+        totals = groups.sums(weights)
+        means[name] = np.divide(sums, totals, out=np.full(len(totals), np.nan), where=totals > 0)
+    num_cells = groups.sums(steps).astype(np.int64)
+    return groups.keys.with_columns(num_cells=num_cells, **means)
 
 
 def _derived(means: pl.DataFrame) -> pl.DataFrame:

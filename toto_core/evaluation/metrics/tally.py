@@ -5,7 +5,9 @@ for each series, origin and forecaster, and some sums. Sums are float64 and run 
 rows, so that they repeat to the last bit.
 """
 
+import os
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import numpy as np
@@ -95,13 +97,17 @@ class Tally:
         chunk = chunk_of(forecasts, self._facts)
         if chunk is None:
             return
-        losses = {}
-        for name in self.forecasters:
+        target = chunk.target
+
+        def losses_of(name: str) -> CellLosses:
             quantiles = chunk.cells[name].to_numpy()
-            losses[name] = cell_losses(
-                chunk.target, quantiles, levels=self._levels, doubled=self._doubled
-            )
-            _check(losses[name], quantiles, chunk, name)
+            found = cell_losses(target, quantiles, levels=self._levels, doubled=self._doubled)
+            _check(found, quantiles, chunk, name)
+            return found
+
+        # NumPy lets go of the interpreter, so that forecasters are worked on side by side.
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+            losses = dict(zip(self.forecasters, pool.map(losses_of, self.forecasters), strict=True))
         self.profile.add(chunk, losses)
         self._tables.append(self._table(chunk, losses))
 
