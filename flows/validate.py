@@ -3,13 +3,10 @@
 python -m flows.validate
 """
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfile
-from typing import Final
 
 import polars as pl
 
@@ -19,6 +16,7 @@ from toto_core.config import Params, ValidateParams
 from toto_core.data import rules, tables
 from toto_core.data.conservation import Sums
 from toto_core.data.examples import Example, choose, examples_of, worst_items, worst_of
+from toto_core.data.in_order import in_order
 from toto_core.data.shards import (
     COMPRESSION_LEVEL,
     REJECTED_FILE,
@@ -41,9 +39,6 @@ from toto_core.errors import DataError
 from toto_core.files import whole_parquet, write_json, writing
 from toto_core.report.validation_page import Findings, page
 
-# Shards that are worked on at once: Polars leaves much of one core idle by itself.
-NUM_SHARDS: Final = 2
-
 
 @dataclass(frozen=True)
 class Seen:
@@ -58,7 +53,7 @@ Done = tuple[Checked, Seen]
 
 
 def run(params: Params, root: Path) -> Summary:
-    """Validate the series of ``root``/data/series, ``NUM_SHARDS`` shards in memory at a time.
+    """Validate the series of ``root``/data/series, ``NUM_AT_ONCE`` shards in memory at a time.
 
     Raises:
         DataError: if more than ``validate.max_quarantined`` of the rows, or all series, are
@@ -116,7 +111,7 @@ def _validate(
             write_shard(valid, index, checked.rows)
         return checked.without_rows(), seen
 
-    for checked, seen in _in_order(work, len(shards)):
+    for checked, seen in in_order(work, range(len(shards))):
         counts.add(checked.counts)
         sums.add(checked.sums)
         bad_rows.append(seen.part)
@@ -146,18 +141,6 @@ def _validate(
         examples=choose(examples),
         worst=worst_of(worst),
     )
-
-
-def _in_order(work: Callable[[int], Done], count: int) -> Iterator[Done]:
-    """Yield ``work(0)``, ``work(1)`` .., of which ``NUM_SHARDS`` are under way at a time."""
-    with ThreadPoolExecutor(NUM_SHARDS) as pool:
-        under_way: deque[Future[Done]] = deque()
-        for index in range(count):
-            under_way.append(pool.submit(work, index))
-            if len(under_way) == NUM_SHARDS:
-                yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
 
 
 def _refuse_too_wide(items: pl.DataFrame, max_items: int | None) -> None:

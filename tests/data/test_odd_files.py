@@ -11,7 +11,7 @@ import psutil
 import pytest
 from ingested import Ingested
 
-from toto_core.data import group_reader, spool
+from toto_core.data import buckets, group_reader, spool
 from toto_core.errors import DataError
 
 START_S = 1_735_689_600
@@ -127,7 +127,7 @@ def test_metrics_of_an_item_may_come_in_files_of_their_own(tmp_path):
 
 def test_time_stamps_out_of_order_across_files_and_shards_are_sorted(tmp_path, monkeypatch):
     monkeypatch.setattr(spool, "ROWS_PER_SHARD", 100)
-    monkeypatch.setattr(spool, "_FLUSH_ROWS", 150)
+    monkeypatch.setattr(buckets, "FLUSH_ROWS", 150)
     monkeypatch.setattr(group_reader, "BATCH_ROWS", 70)
     rng = np.random.default_rng(0)
     steps = np.stack([rng.permutation(60) for _ in range(10)])
@@ -182,7 +182,7 @@ def test_items_of_two_gift_eval_data_sets_do_not_mix(tmp_path):
 
 def test_item_that_cannot_be_sorted_in_memory_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(spool, "ROWS_PER_SHARD", 1000)
-    monkeypatch.setattr(spool, "SORT_BYTES", psutil.virtual_memory().total // 5000)
+    monkeypatch.setattr(buckets, "SORT_BYTES", psutil.virtual_memory().total // 5000)
     count = 9000
     pl.DataFrame(
         {

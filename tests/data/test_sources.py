@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from ingested import Ingested
 
-from toto_core.data import spool
+from toto_core.data import buckets, spool
 from toto_core.data.numerals import numbers
 from toto_core.data.tables import ITEMS_SCHEMA, SERIES_SCHEMA
 from toto_core.errors import ConfigError, DataError
@@ -342,7 +342,7 @@ def test_buckets_on_disk_hold_the_same_series_as_memory(tmp_path, ingest, monkey
     (tmp_path / "a").mkdir()
     whole = Ingested(tmp_path / "a", str(tmp_path / "x.parquet"))
     monkeypatch.setattr(spool, "ROWS_PER_SHARD", 300)
-    monkeypatch.setattr(spool, "_FLUSH_ROWS", 200)
+    monkeypatch.setattr(buckets, "FLUSH_ROWS", 200)
     found = ingest("x.parquet")
     assert len(whole.shards) == 1
     assert len(found.shards) > 3

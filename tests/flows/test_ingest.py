@@ -13,7 +13,7 @@ import pytest
 
 from flows import ingest, paths
 from toto_core.config import load_params
-from toto_core.data import spool
+from toto_core.data import buckets, spool
 from toto_core.errors import ConfigError, DataError
 
 PROJECT = Path(__file__).parents[2]
@@ -140,7 +140,7 @@ def test_disk_that_fills_leaves_the_last_good_output_alone(tmp_path):
 
 def test_disk_that_fills_while_rows_are_dealt_to_buckets_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(spool, "ROWS_PER_SHARD", 1000)
-    monkeypatch.setattr(spool, "_FLUSH_ROWS", 1000)
+    monkeypatch.setattr(buckets, "FLUSH_ROWS", 1000)
     rows = pl.DataFrame(
         {
             "item_id": [f"item-{i % 7}" for i in range(20_000)],

@@ -198,30 +198,47 @@ def infer_freqs(
 
 def _step_facts(times: Int64[np.ndarray, " T"], starts: Int64[np.ndarray, " S"]) -> pl.DataFrame:
     """For each series with a step: the most common one, its share and the median."""
-    steps = np.diff(times)
-    series = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(times))))[1:]
-    within = np.ones(len(steps), dtype=bool)
-    within[starts[1:] - 1] = False
-    within &= steps > 0
-    keys = steps.copy()
-    long = np.flatnonzero(within & (steps >= _MIN_MONTH_US))
-    num_months = _whole_months(times[long], times[long + 1])
-    # Months are negative keys.
-    keys[long] = np.where(num_months > 0, -num_months, steps[long])
-    table = pl.DataFrame({"series": series, "key": keys, "step": steps}).filter(within)
-    counts = table.group_by("series", "key").agg(pl.len(), shortest=pl.col("step").min())
+    table = _equal_steps(times, starts)
+    counts = table.group_by("series", "key").agg(pl.col("len").sum(), shortest=pl.col("step").min())
     best = counts.sort("series", pl.col("len"), "shortest", descending=[False, True, False])
     best = best.unique("series", keep="first", maintain_order=True)
-    totals = table.group_by("series").agg(total=pl.len(), median=pl.col("step").median())
-    return best.join(totals, on="series").select(
-        "series", "key", pl.col("len") / pl.col("total"), "median"
+    totals = table.group_by("series").agg(total=pl.col("len").sum())
+    best = best.join(totals, on="series").with_columns(share=pl.col("len") / pl.col("total"))
+    rare = table.join(best.filter(pl.col("share") < MIN_COMMON_SHARE), on="series", how="semi")
+    each = rare.select(
+        pl.col("series", "step").gather(np.repeat(np.arange(len(rare)), rare["len"]))
     )
+    medians = each.group_by("series").agg(median=pl.col("step").median())
+    return best.join(medians, on="series", how="left").select("series", "key", "share", "median")
 
 
-def _frequency_of_step(step: int, *, share: float, median_us: float) -> Frequency:
+def _equal_steps(times: Int64[np.ndarray, " T"], starts: Int64[np.ndarray, " S"]) -> pl.DataFrame:
+    """Runs of equal steps above 0: ``series``, ``key`` (months below 0), ``step`` and ``len``."""
+    steps = np.diff(times)
+    # Whether it is whole months depends on where a step lies: each is a run of its own.
+    is_start = steps >= _MIN_MONTH_US
+    is_start[1:] |= steps[1:] != steps[:-1]
+    is_start[:1] = True
+    is_start[starts[1:] - 1] = True
+    is_start[starts[(starts > 0) & (starts < len(steps))]] = True
+    at = np.flatnonzero(is_start)
+    length = np.diff(at, append=len(steps))
+    series = np.searchsorted(starts, at, side="right") - 1
+    ends = np.append(starts[1:], len(times))
+    within = (steps[at] > 0) & (at + 1 < ends[series])
+    at, length, series = at[within], length[within], series[within]
+    step = steps[at]
+    keys = step.copy()
+    long = np.flatnonzero(step >= _MIN_MONTH_US)
+    num_months = _whole_months(times[at[long]], times[at[long] + 1])
+    keys[long] = np.where(num_months > 0, -num_months, step[long])
+    return pl.DataFrame({"series": series, "key": keys, "step": step, "len": length})
+
+
+def _frequency_of_step(step: int, *, share: float, median_us: float | None) -> Frequency:
     if step < 0:
         return normalised(-step, "M")
-    if share < MIN_COMMON_SHARE:
+    if share < MIN_COMMON_SHARE and median_us is not None:
         step = int(_USUAL_US[np.abs(np.log(_USUAL_US / median_us)).argmin()])
     return normalised(step, "us")
 

@@ -15,9 +15,10 @@ from typing import Final
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Float32, Int64, Integer, UInt32
+from jaxtyping import Bool, Float32, Int64, UInt32
 
 from toto_core.data.frequency import DAY_US, HOUR_US, parse_freq
+from toto_core.data.runs import starts_of
 
 # A point that lies off its grid by at most this share of the interval is moved onto it: clocks
 # jitter, and a day in local time shifts by 1/24 at a change to daylight-saving time.
@@ -125,13 +126,6 @@ def locate(
         of_item.cast({"item": series.schema["item"]}), on="item", how="left", maintain_order="left"
     )
     return rows.with_columns(pl.Series("cell", cell), pl.Series("off", off)), series
-
-
-def starts_of(index: Integer[np.ndarray, " R"]) -> Int64[np.ndarray, " S"]:
-    """Where each run of equal numbers starts."""
-    is_start = np.ones(len(index), np.bool_)
-    np.not_equal(index[1:], index[:-1], out=is_start[1:])
-    return np.flatnonzero(is_start)
 
 
 def _divided(

@@ -16,8 +16,10 @@ from toto_core.data.gluonts import stamps, variates_of_lists
 from toto_core.data.layouts import Columns
 from toto_core.data.numerals import numbers
 from toto_core.data.raw_files import PATH_COLUMN, RawFile, read_batches
+from toto_core.data.runs import starts_of, starts_of_names
 from toto_core.data.shards import MISSING_ITEM_ID, NOT_A_NUMBER, UNPARSABLE_TIMESTAMP
 from toto_core.data.spool import Spool
+from toto_core.data.stretches import Stretches
 from toto_core.data.tables import TARGET
 from toto_core.data.timestamps import TimestampReader
 from toto_core.errors import DataError
@@ -35,7 +37,8 @@ class _Rows:
         variate: its name.
         role: its role.
         items: name of each row's item.
-        codes: of the items in the spool.
+        codes: in the spool, of the item of each stretch of rows.
+        starts: where each stretch begins.
         times: in UTC, null where they could not be parsed.
         found_times: as found.
         values: as found.
@@ -45,7 +48,8 @@ class _Rows:
     variate: str
     role: str
     items: pl.Series
-    codes: UInt32[np.ndarray, " N"]
+    codes: UInt32[np.ndarray, " K"]
+    starts: Int64[np.ndarray, " K"]
     times: pl.Series
     found_times: pl.Series
     values: pl.Series
@@ -101,17 +105,15 @@ class GroupReader:
         runs = self._runs(batch)
         if self._columns.item:
             items = batch[self._columns.item].cast(pl.String)
-            codes = self._encode(items, runs)
+            starts = np.union1d(starts_of_names(items), _starts(runs))
         else:
             items = _repeated(runs, lambda file: file.item)
-            each = self._encode(
-                pl.Series([file.item for file, _ in runs]), [(f, 1) for f, _ in runs]
-            )
-            codes = np.repeat(each, [length for _, length in runs])
+            starts = _starts(runs)
+        codes = self._encode(items.gather(starts), starts, runs)
         found = batch[self._columns.timestamp]
         times = self._times.read(found, items)
         for name, role in self._columns.values.items():
-            self._add(_Rows(name, role, items, codes, times, found, batch[name], runs))
+            self._add(_Rows(name, role, items, codes, starts, times, found, batch[name], runs))
 
     def _wide(self, batch: pl.DataFrame) -> None:
         runs = self._runs(batch)
@@ -120,31 +122,31 @@ class GroupReader:
         times = self._times.read(found, _repeated(runs, lambda file: file.location))
         for name in self._columns.values:
             items = pl.repeat(name, batch.height, eager=True)
-            each = self._encode(pl.Series([name] * len(runs)), [(file, 1) for file, _ in runs])
-            codes = np.repeat(each, [length for _, length in runs])
-            self._add(_Rows(TARGET, TARGET, items, codes, times, found, batch[name], runs))
+            starts = _starts(runs)
+            codes = self._encode(items.gather(starts), starts, runs)
+            self._add(_Rows(TARGET, TARGET, items, codes, starts, times, found, batch[name], runs))
 
     def _series(self, batch: pl.DataFrame) -> None:
         runs = self._runs(batch)
         items = batch[self._columns.item].cast(pl.String)
-        codes = self._encode(items, runs)
+        codes = self._encode(items, np.arange(batch.height), runs)
         found = batch[self._columns.timestamp]
-        starts = self._times.read(found, items)
+        firsts = self._times.read(found, items)
         freqs = self._declared_freqs(batch, codes)
         for column, role in self._columns.values.items():
             for part in variates_of_lists(batch[column]):
                 rows = pl.Series(part.rows)
-                times = _series_times(starts.gather(rows), part.positions, freqs.gather(rows))
+                times = _series_times(firsts.gather(rows), part.positions, freqs.gather(rows))
                 lengths = np.add.reduceat(
-                    np.bincount(part.rows, minlength=batch.height),
-                    np.cumsum([0] + [length for _, length in runs[:-1]]),
+                    np.bincount(part.rows, minlength=batch.height), _starts(runs)
                 )
                 self._add(
                     _Rows(
                         part.name,
                         role,
                         items.gather(rows),
-                        codes[part.rows],
+                        codes[part.rows[starts := starts_of(part.rows)]],
+                        starts,
                         times,
                         found.gather(rows),
                         _without_nan(part.values),
@@ -159,9 +161,13 @@ class GroupReader:
         empty = no_value & ~wrong & ~no_time
         variate = self._spool.variates.encode(rows.variate, rows.role)
         codes, times = rows.codes, rows.times.to_physical()
+        lengths = np.diff(rows.starts, append=len(good))
         if not good.all():
-            codes, times, values = codes[good.to_numpy()], times.filter(good), values.filter(good)
-        self._spool.add(codes, variate, times.to_numpy(), values.to_numpy())
+            times, values = times.filter(good), values.filter(good)
+            lengths = np.add.reduceat(good.to_numpy(), rows.starts, dtype=np.int64)
+            codes, lengths = codes[lengths > 0], lengths[lengths > 0]
+        variates = np.full(len(codes), variate, np.uint16)
+        self._spool.add(Stretches(codes, variates, lengths, times.to_numpy(), values.to_numpy()))
         num_good, num_empty = (_sums(mask, rows.runs) for mask in (good, empty))
         for (file, _), count, nothing in zip(rows.runs, num_good, num_empty, strict=True):
             self._spool.count(file.name, rows=count, empty=nothing)
@@ -215,14 +221,18 @@ class GroupReader:
         return [(self._file_of_location[path], length) for length, path in runs.iter_rows()]
 
     def _encode(
-        self, items: pl.Series, runs: Sequence[tuple[RawFile, int]]
-    ) -> UInt32[np.ndarray, " N"]:
+        self,
+        items: pl.Series,
+        starts: Int64[np.ndarray, " K"],
+        runs: Sequence[tuple[RawFile, int]],
+    ) -> UInt32[np.ndarray, " K"]:
+        """Codes of the items of stretches, each within one file, that are noted to be there."""
         codes = self._spool.items.encode(items).to_numpy()
-        files = np.repeat(
-            [self._numbers[file.location] for file, _ in runs], [length for _, length in runs]
-        )
+        numbers = np.array([self._numbers[file.location] for file, _ in runs])
+        files = numbers[np.searchsorted(_starts(runs), starts, side="right") - 1]
         for origin, rows in self._origins(runs):
-            self._note(codes[rows], files[rows], origin)
+            part = slice(*np.searchsorted(starts, [rows.start, rows.stop]).tolist())
+            self._spool.items.note(codes[part], files[part], origin=origin)
         return codes
 
     def _origins(self, runs: Sequence[tuple[RawFile, int]]) -> Iterator[tuple[Origin, slice]]:
@@ -230,21 +240,13 @@ class GroupReader:
         layout = self._columns.layout
         if layout != "gluonts":
             named = sorted(self._columns.values) if layout in ("long", "per_file") else ()
-            yield Origin(layout, tuple(named)), slice(None)
+            yield Origin(layout, tuple(named)), slice(0, sum(length for _, length in runs))
             return
         end = 0
         for file, length in runs:
             folder = file.name.rpartition("/")[0] or "."
             yield Origin(layout, folder=folder), slice(end, end + length)
             end += length
-
-    def _note(
-        self, codes: UInt32[np.ndarray, " N"], files: Int64[np.ndarray, " N"], origin: Origin
-    ) -> None:
-        # The first row of each stretch of one item in one file says all.
-        new = np.flatnonzero(np.diff(codes) | np.diff(files).astype(bool)) + 1
-        firsts = np.append(0, new)
-        self._spool.items.note(codes[firsts], files[firsts], origin=origin)
 
     def _declared_freqs(self, batch: pl.DataFrame, codes: UInt32[np.ndarray, " N"]) -> pl.Series:
         """Canonical frequency of each row."""
@@ -268,11 +270,18 @@ def _repeated(runs: Sequence[tuple[RawFile, int]], name_of: Callable[[RawFile], 
     return names.gather(np.repeat(np.arange(len(runs)), [length for _, length in runs]))
 
 
+def _starts(runs: Sequence[tuple[RawFile, int]]) -> Int64[np.ndarray, " F"]:
+    """The first row of each run of files."""
+    return np.cumsum([0] + [length for _, length in runs[:-1]])
+
+
 def _sums(mask: pl.Series, runs: Sequence[tuple[RawFile, int]]) -> list[int]:
     """How many rows of each run a mask chooses."""
-    before = np.append(0, np.cumsum(mask.to_numpy()))
-    ends = np.cumsum([length for _, length in runs])
-    return np.diff(before[np.append(0, ends)]).tolist()
+    starts = _starts(runs).tolist()
+    return [
+        int(mask.slice(start, length).sum())
+        for start, (_, length) in zip(starts, runs, strict=True)
+    ]
 
 
 def _series_times(

@@ -36,21 +36,25 @@ _FACTS, _SERIES, _FILES, _NOTES = "items.parquet", "series.parquet", "files.parq
 _SCHEMAS: Final = "schemas.parquet"
 # The modules that decide what becomes of a file; another version of one reads all again.
 CODE: Final = (
+    "buckets",
     "codes",
     "csv_head",
     "frequency",
     "gluonts",
     "group_reader",
+    "in_order",
     "layouts",
     "local_time",
     "numerals",
     "object_store",
     "raw_files",
     "reuse",
+    "runs",
     "shards",
     "sorting",
     "sources",
     "spool",
+    "stretches",
     "tables",
     "timestamps",
 )

@@ -15,6 +15,7 @@ from jaxtyping import Int64
 from toto_core.config import ValidateParams
 from toto_core.data import bars, counters, grid, outliers, rules, skipped_hours, stock_splits
 from toto_core.data.grid import Calendar
+from toto_core.data.runs import starts_of
 from toto_core.data.sieve import Sieve, observed
 
 _LARGEST: Final = float(np.finfo(np.float32).max)
@@ -275,7 +276,7 @@ def _drop_broken_series(sieve: Sieve, params: ValidateParams) -> int:
 def _facts(rows: pl.DataFrame) -> pl.DataFrame:
     """What the rules of whole series need: counts, the span and the extremes of each."""
     index, cell, value = (rows[name].to_numpy() for name in ("series", "cell", "mended"))
-    starts = grid.starts_of(index)
+    starts = starts_of(index)
     if not len(starts):
         starts = np.zeros(0, np.int64)
         value = cell = index = np.zeros(1)

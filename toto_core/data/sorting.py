@@ -10,9 +10,11 @@ from jaxtyping import Float32, Int64
 
 from toto_core.data.codes import Items, Variates
 from toto_core.data.frequency import infer_freqs
-from toto_core.data.shards import write_shard
+from toto_core.data.runs import starts_of
+from toto_core.data.shards import write_table
+from toto_core.data.stretches import Stretches
+from toto_core.data.tables import SERIES_SCHEMA
 
-ROW: Final = np.dtype([("item", "<u4"), ("variate", "<u2"), ("time", "<i8"), ("value", "<f4")])
 SERIES_FACTS: Final = pl.Schema(
     {
         "item_id": pl.String(),
@@ -49,32 +51,18 @@ class Shard:
 
 
 class Order:
-    """The alphabetical order of all items and variates, for the rows that hold their codes."""
+    """The alphabetical order of all items and variates, for rows that hold their codes."""
 
     def __init__(self, items: Items, variates: Variates) -> None:
         self._items, self._rank_of_item = _ranked(items.names())
         self._variates, self._rank_of_variate = _ranked(pl.Series(variates.names, dtype=pl.String))
 
-    def write(self, directory: Path, index: int, bucket: int, rows: np.ndarray) -> Shard:
-        """Write rows of the type ``ROW`` as shard ``index``; equal ones keep their order."""
-        series = self._rank_of_item[rows["item"]] * len(self._variates)
-        series += self._rank_of_variate[rows["variate"]]
-        series, times, values = _sorted(series, rows["time"], rows["value"])
-        starts = np.flatnonzero(np.diff(series, prepend=-1))
-        lengths = np.diff(np.append(starts, len(series)))
-        item, variate = np.divmod(series[starts], len(self._variates))
-        write_shard(
-            directory,
-            index,
-            pl.DataFrame(
-                {
-                    "item_id": self._items.gather(np.repeat(item, lengths)),
-                    "variate": self._variates.gather(np.repeat(variate, lengths)),
-                    "timestamp": pl.Series(times).cast(pl.Datetime("us", "UTC")),
-                    "value": values,
-                }
-            ),
-        )
+    def write(self, path: Path, bucket: int, rows: Stretches) -> Shard:
+        """Write the rows of a bucket as a shard; equal ones keep their order."""
+        rank = self._rank_of_item[rows.item] * len(self._variates)
+        rank += self._rank_of_variate[rows.variate]
+        series, lengths, times, values = _sorted(rank, rows)
+        item, variate = np.divmod(series, len(self._variates))
         facts = pl.DataFrame(
             {
                 "item_id": self._items.gather(item),
@@ -82,9 +70,22 @@ class Order:
                 "length": lengths,
             }
         )
+        of_row = pl.Series(np.repeat(np.arange(len(series), dtype=np.uint32), lengths))
+        write_table(
+            path,
+            pl.DataFrame(
+                {
+                    "item_id": facts["item_id"].gather(of_row),
+                    "variate": facts["variate"].gather(of_row),
+                    "timestamp": pl.Series(times).cast(pl.Datetime("us", "UTC")),
+                    "value": values,
+                },
+                schema=SERIES_SCHEMA,
+            ),
+        )
         return Shard(
             bucket=bucket,
-            series=_with_freq(facts, times, starts).cast(SERIES_FACTS),
+            series=_with_freq(facts, times, np.cumsum(lengths) - lengths).cast(SERIES_FACTS),
             first_us=int(times.min()),
             last_us=int(times.max()),
         )
@@ -98,7 +99,38 @@ def _ranked(names: pl.Series) -> tuple[pl.Series, Int64[np.ndarray, " N"]]:
     return names.gather(by_name), rank
 
 
-def _sorted(
+_Sorted = tuple[
+    Int64[np.ndarray, " S"],
+    Int64[np.ndarray, " S"],
+    Int64[np.ndarray, " N"],
+    Float32[np.ndarray, " N"],
+]
+
+
+def _sorted(rank: Int64[np.ndarray, " K"], rows: Stretches) -> _Sorted:
+    """Rank and length of each series, times and values of its rows; equal ones keep their order.
+
+    Args:
+        rank: of the series of each stretch.
+    """
+    if rows.are_long:
+        order = np.argsort(rank, kind="stable")
+        moved, series = rows.taken(order), rank[order]
+        if _is_sorted(series, moved):
+            starts = starts_of(series)
+            return series[starts], np.add.reduceat(moved.length, starts), moved.times, moved.values
+    series, times, values = _rows_sorted(np.repeat(rank, rows.length), rows.times, rows.values)
+    starts = starts_of(series)
+    return series[starts], np.diff(starts, append=len(series)), times, values
+
+
+def _is_sorted(series: Int64[np.ndarray, " K"], rows: Stretches) -> bool:
+    """Whether time steps back only where another series begins."""
+    back = np.flatnonzero(rows.times[1:] < rows.times[:-1]) + 1
+    return bool(np.isin(back, rows.starts[starts_of(series)]).all())
+
+
+def _rows_sorted(
     series: Int64[np.ndarray, " N"],
     times: Int64[np.ndarray, " N"],
     values: Float32[np.ndarray, " N"],
@@ -110,11 +142,8 @@ def _sorted(
     bits = int(offsets.max() // unit).bit_length()
     if bits + int(series.max()).bit_length() > 63:
         order = np.lexsort((times, series))
-        return series[order], times[order], np.ascontiguousarray(values[order])
-    keys = (series << bits) + offsets // unit
-    if (keys[1:] >= keys[:-1]).all():
-        return series, np.ascontiguousarray(times), np.ascontiguousarray(values)
-    table = pl.DataFrame({"key": keys, "value": np.ascontiguousarray(values)})
+        return series[order], times[order], values[order]
+    table = pl.DataFrame({"key": (series << bits) + offsets // unit, "value": values})
     table = table.sort("key", maintain_order=True)
     keys = table["key"].to_numpy()
     return keys >> bits, (keys & ((1 << bits) - 1)) * unit + first, table["value"].to_numpy()

@@ -1,9 +1,8 @@
 """From rows in file order to sorted shards, in memory that the row count does not change.
 
-Rows are held as numbers (code of the item, code of the variate, time stamp, value). Beyond one
-shard's worth they are dealt to buckets on disk by a stable hash of the item; each bucket is then
-loaded, sorted and written as one shard. Memory grows with the number of items and with the rows of
-the longest item alone.
+Names are held as numbers. Beyond one shard's worth, rows are dealt to buckets on disk by a stable
+hash of the item; each bucket is then loaded, sorted and written as one shard, some of them side by
+side. Memory grows with the number of items and with the rows of the longest item alone.
 """
 
 import math
@@ -14,11 +13,12 @@ from typing import Final
 
 import numpy as np
 import polars as pl
-import psutil
-from jaxtyping import Float32, Int64, UInt32
 
+from toto_core.data.buckets import Buckets
 from toto_core.data.codes import FACTS_SCHEMA, Items, Variates, bucket_of
 from toto_core.data.frequency import Frequency
+from toto_core.data.in_order import in_order
+from toto_core.data.runs import starts_of_names
 from toto_core.data.shards import (
     REJECTED_FILE,
     REJECTED_SCHEMA,
@@ -27,17 +27,13 @@ from toto_core.data.shards import (
     write_items,
     write_table,
 )
-from toto_core.data.sorting import ROW, Order, Shard
+from toto_core.data.sorting import Order, Shard
+from toto_core.data.stretches import Stretches, joined
 from toto_core.data.tables import ROLES, shard_path
 from toto_core.errors import DataError
 
 ROWS_PER_SHARD: Final = 1_000_000
-_FLUSH_ROWS: Final = 2_000_000
 _FLUSH_REJECTED: Final = 200_000
-# Peak memory of sorting and writing a row; measured with one item of 10 and 20 million rows.
-SORT_BYTES: Final = 80
-# Rows of a bucket that stand together; longer stretches are written as they are, without sorting.
-_LONG_STRETCH: Final = 64
 
 
 @dataclass
@@ -110,27 +106,14 @@ class Spool:
         self._scratch = scratch
         self._num_buckets = num_buckets
         self._base = base
-        self._bucket_of_item = np.empty(0, np.int64)
-        self._held: list[np.ndarray] = []
-        self._held_rows = 0
+        self._buckets = Buckets(scratch, self.items, num_buckets)
         self._rejected: list[pl.DataFrame] = [base.rejected] if base else []
         self._rejected_parts = 0
         self._num_rejected = base.rejected.height if base else 0
 
-    def add(
-        self,
-        items: UInt32[np.ndarray, " N"],
-        variate: int,
-        times: Int64[np.ndarray, " N"],
-        values: Float32[np.ndarray, " N"],
-    ) -> None:
-        """Add rows of one variate, in the order in which duplicates shall stay."""
-        rows = np.empty(len(items), ROW)
-        rows["item"], rows["variate"], rows["time"], rows["value"] = items, variate, times, values
-        self._held.append(rows)
-        self._held_rows += len(rows)
-        if self._num_buckets > 1 and self._held_rows >= _FLUSH_ROWS:
-            self._flush()
+    def add(self, rows: Stretches) -> None:
+        """Add rows, in the order in which duplicates shall stay."""
+        self._buckets.add(rows)
 
     def count(self, source: str, *, rows: int, empty: int) -> None:
         """Count rows and empty cells of a source."""
@@ -158,24 +141,7 @@ class Spool:
             DataError: if no row could be parsed, or the frequency of no item can be told.
         """
         self._flush_rejected()
-        if self._num_buckets > 1:
-            self._flush()
-        self._extend_buckets()
-        kept = self._kept_shards()
-        touched = self._touched(kept)
-        order = Order(self.items, self.variates)
-        for bucket in range(self._num_buckets):
-            index = len(self.shards)
-            if bucket in kept:
-                shard_path(self._directory, index).hardlink_to(kept[bucket])
-                assert self._base is not None
-                self.shards.append(self._base.shards[bucket])
-                continue
-            rows = self._load(bucket)
-            if bucket in touched:
-                rows = np.concatenate([self._earlier(bucket), rows])
-            if len(rows):
-                self.shards.append(order.write(self._directory, index, bucket, rows))
+        self._write_shards(self._buckets.close())
         if not self.shards:
             raise DataError(self._nothing_left())
         self.facts = self._all_facts()
@@ -194,67 +160,42 @@ class Spool:
             sources=sorted((name, count.rows) for name, count in self.counts.items()),
         )
 
-    def _flush(self) -> None:
-        if not self._held:
-            return
-        rows = np.concatenate(self._held)
-        self._held, self._held_rows = [], 0
-        self._extend_buckets()
-        buckets = self._bucket_of_item[rows["item"]]
-        starts = np.append(0, np.flatnonzero(np.diff(buckets)) + 1)
-        if len(starts) > len(rows) // _LONG_STRETCH:
-            order = np.argsort(buckets.astype(np.uint16), kind="stable")
-            rows, buckets = rows[order], buckets[order]
-            starts = np.append(0, np.flatnonzero(np.diff(buckets)) + 1)
-        parts: dict[int, list[np.ndarray]] = {}
-        for bucket, part in zip(buckets[starts].tolist(), np.split(rows, starts[1:]), strict=True):
-            parts.setdefault(bucket, []).append(part)
-        for bucket, stretches in parts.items():
-            with self._bucket_path(bucket).open("ab") as handle:
-                for stretch in stretches:
-                    # Unlike tofile, this says why it fails.
-                    handle.write(stretch.view(np.uint8).data)
+    def _write_shards(self, filled: set[int]) -> None:
+        """Write a shard of each bucket that has rows, ``NUM_AT_ONCE`` of them side by side."""
+        kept = self._kept_shards(filled)
+        touched = self._touched(kept)
+        order = Order(self.items, self.variates)
 
-    def _extend_buckets(self) -> None:
-        new = self.items.names()[len(self._bucket_of_item) :].to_list()
-        buckets = bucket_of(new, self._num_buckets)
-        self._bucket_of_item = np.append(self._bucket_of_item, buckets)
+        def write(bucket: int) -> Shard | None:
+            if bucket in kept:
+                assert self._base is not None
+                return self._base.shards[bucket]
+            rows = self._buckets.load(bucket)
+            if bucket in touched:
+                rows = joined([self._earlier(bucket), rows])
+            return (
+                order.write(self._scratch_path(bucket), bucket, rows) if len(rows.times) else None
+            )
 
-    def _bucket_path(self, bucket: int) -> Path:
-        return self._scratch / f"bucket-{bucket:05d}"
+        for shard in in_order(write, sorted({*filled, *touched, *kept})):
+            if shard is None:
+                continue
+            path = shard_path(self._directory, len(self.shards))
+            if shard.bucket in kept:
+                path.hardlink_to(kept[shard.bucket])
+            else:
+                self._scratch_path(shard.bucket).rename(path)
+            self.shards.append(shard)
 
-    def _load(self, bucket: int) -> np.ndarray:
-        if self._num_buckets == 1:
-            held, self._held = self._held, []
-            return np.concatenate(held) if held else np.empty(0, ROW)
-        path = self._bucket_path(bucket)
-        if not path.exists():
-            return np.empty(0, ROW)
-        self._check_memory(path)
-        rows = np.fromfile(path, ROW)
-        path.unlink()
-        return rows
+    def _scratch_path(self, bucket: int) -> Path:
+        return self._scratch / f"sorted-{bucket:05d}.parquet"
 
-    def _check_memory(self, path: Path) -> None:
-        """Refuse a bucket that cannot be sorted in memory: the longest item alone decides that."""
-        num_rows = path.stat().st_size // ROW.itemsize
-        fit = psutil.virtual_memory().available // SORT_BYTES
-        if num_rows <= fit:
-            return
-        rows = np.memmap(path, ROW, mode="r")
-        some = rows["item"][:: max(1, num_rows // _FLUSH_ROWS)]
-        item = self.items.names()[int(np.bincount(some).argmax())]
-        raise DataError(
-            f"ingest: item {item!r} has most of {num_rows} rows that are sorted together, {fit} "
-            "fit into the memory that is free; resample the item or split it in time"
-        )
-
-    def _kept_shards(self) -> dict[int, Path]:
+    def _kept_shards(self, filled: set[int]) -> dict[int, Path]:
         """Shards of the base in whose buckets nothing was dropped and nothing is new."""
         if self._base is None:
             return {}
         dropped = bucket_of(self._base.dropped.to_list(), self._num_buckets)
-        touched = {*self._bucket_of_item.tolist(), *dropped.tolist()}
+        touched = {*filled, *dropped.tolist()}
         return {b: path for b, path in self._base.paths.items() if b not in touched}
 
     def _touched(self, kept: Mapping[int, Path]) -> list[int]:
@@ -266,21 +207,22 @@ class Spool:
             self.items.encode(self._base.shards[bucket].series["item_id"])
         return touched
 
-    def _earlier(self, bucket: int) -> np.ndarray:
+    def _earlier(self, bucket: int) -> Stretches:
         """Rows that the base has in a bucket, but the dropped ones."""
         assert self._base is not None
         table = pl.read_parquet(self._base.paths[bucket])
         if len(self._base.dropped):
             table = table.filter(~pl.col("item_id").is_in(self._base.dropped.implode()))
         code_of = {name: code for code, name in enumerate(self.variates.names)}
-        rows = np.empty(table.height, ROW)
-        rows["item"] = self.items.encode(table["item_id"]).to_numpy()
-        rows["variate"] = (
-            table["variate"].replace_strict(code_of, return_dtype=pl.UInt16).to_numpy()
+        starts = np.union1d(starts_of_names(table["item_id"]), starts_of_names(table["variate"]))
+        names = table.select(pl.col("item_id", "variate").gather(starts))
+        return Stretches(
+            self.items.encode(names["item_id"]).to_numpy(),
+            names["variate"].replace_strict(code_of, return_dtype=pl.UInt16).to_numpy(),
+            np.diff(starts, append=table.height),
+            table["timestamp"].to_physical().to_numpy(),
+            table["value"].to_numpy(),
         )
-        rows["time"] = table["timestamp"].to_physical().to_numpy()
-        rows["value"] = table["value"].to_numpy()
-        return rows
 
     def _all_facts(self) -> pl.DataFrame:
         """Facts of the items of this run and of the base; of both, first from the base."""

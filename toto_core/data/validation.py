@@ -13,13 +13,14 @@ from typing import Final
 
 import numpy as np
 import polars as pl
-from jaxtyping import Int64, UInt64
+from jaxtyping import UInt64
 
 from toto_core.config import ValidateParams
 from toto_core.data import grid, rules
 from toto_core.data.conservation import NO_TIME, Sums, checksum, series_keys
 from toto_core.data.frequency import parse_freq
 from toto_core.data.grid import Calendar
+from toto_core.data.runs import starts_of_names
 from toto_core.data.sieve import Sieve, checksum_of, observed
 from toto_core.data.sifting import sift
 from toto_core.data.tables import SERIES_SCHEMA
@@ -246,7 +247,7 @@ def absent_series(facts: pl.DataFrame, seen: pl.DataFrame, params: ValidateParam
 
 def _indexed(shard: pl.DataFrame, facts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Names become numbers: rows with ``series`` and ``time``, and the table of the series."""
-    starts = np.union1d(_starts_of(shard["item_id"]), _starts_of(shard["variate"]))
+    starts = np.union1d(starts_of_names(shard["item_id"]), starts_of_names(shard["variate"]))
     names = shard.select(pl.col("item_id", "variate").gather(starts))
     number = np.repeat(
         np.arange(len(starts), dtype=np.uint32), np.diff(starts, append=shard.height)
@@ -268,12 +269,6 @@ def _indexed(shard: pl.DataFrame, facts: pl.DataFrame) -> tuple[pl.DataFrame, pl
             "items.parquet, each must be; run ingest again"
         )
     return rows, series.with_columns(item=pl.col("item_id").rle_id())
-
-
-def _starts_of(names: pl.Series) -> Int64[np.ndarray, " K"]:
-    """Where each run of equal names starts."""
-    lengths = names.rle().struct.field("len").to_numpy().astype(np.int64)
-    return np.cumsum(lengths) - lengths
 
 
 def _out_of_order() -> DataError:
