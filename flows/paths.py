@@ -18,6 +18,7 @@ CANDIDATE = Path("models/candidate")
 SEEN = CANDIDATE / FINGERPRINTS.name  # of all that the candidate and its bases were trained on
 FROZEN_PROTOCOL = CANDIDATE / "protocol.json"  # as it was when training began
 FROZEN_TARGETS = CANDIDATE / TARGETS.name
+CALIBRATION = Path("models/calibration.json")
 CHECKPOINTS = Path("models/checkpoints")
 REGISTRY = Path("models/registry")
 LEDGER = Path("registry")
@@ -25,6 +26,7 @@ LEDGER = Path("registry")
 METRICS = Path("reports/metrics")
 PLOTS = Path("reports/plots")
 PROTOCOL = Path("reports/protocol.json")
+JUDGED = Path("reports/judged")
 REPORT = Path("reports/index.html")
 VALIDATION_REPORT = Path("reports/validation.html")
 

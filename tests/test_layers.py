@@ -18,12 +18,12 @@ NETWORK_MAY_OF_OURS = (
 )
 STAGES = (
     *("ingest", "validate", "split", "protocol", "augment"),
-    *("train", "crossval", "evaluate", "register"),
+    *("train", "crossval", "calibrate", "evaluate", "register"),
 )
 OWNERS = {
     "prefect": {"flows/observed.py", "flows/pipeline.py"},
     "wandb": {"flows/tracking.py"},
-    "dvc": {"flows/graph.py"},
+    "dvc": {"flows/graph.py", "flows/champion.py"},
     "huggingface_hub": {"flows/base_model.py"},
     "httpx2": {"flows/base_model.py"},
 }

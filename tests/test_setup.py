@@ -164,8 +164,8 @@ def test_stage_names_every_section_of_the_parameters_that_it_reads(name: str) ->
             "dvc.yaml",
             "params: [split]",
             "params: [split, validation]",
-            "dvc.yaml: params = validation, one of augment, crossval, evaluate, ingest, model, "
-            "register, seed, split, train, validate; remove it or mend its name",
+            "dvc.yaml: params = validation, one of augment, calibrate, crossval, evaluate, ingest, "
+            "model, register, seed, split, train, validate; remove it or mend its name",
             id="a section that is not there",
         ),
         pytest.param(

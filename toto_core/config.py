@@ -422,6 +422,16 @@ class CrossvalParams(Section):
     max_steps: NonNegativeInt
 
 
+class CalibrateParams(Section):
+    """How the candidate's quantiles are corrected by those at validation origins."""
+
+    method: Literal["none", "pooled", "per_step"]
+    shrinkage: bool
+    max_forecasts: PositiveInt
+    min_origins: Annotated[int, Field(ge=2)]
+    min_scores: PositiveInt
+
+
 class EvaluateParams(Section):
     """Baselines and forecasting of the test period."""
 
@@ -462,6 +472,7 @@ class Params(Section):
     model: ModelParams
     train: TrainParams
     crossval: CrossvalParams
+    calibrate: CalibrateParams
     evaluate: EvaluateParams
     register_: RegisterParams = Field(alias="register")
 

@@ -109,6 +109,14 @@ def learn(
     return _with_tails(bare, used) if used.height >= min_scores else bare
 
 
+def validation_coverage(forecasts: pl.DataFrame) -> dict[str, float]:
+    """Return the share of targets at or below the model's quantile of each level."""
+    seen = forecasts.filter(pl.col("target").is_finite().fill_null(value=False))
+    below_NQ = seen["target"].to_numpy()[:, None] <= seen[MODEL].to_numpy()
+    shares = below_NQ.sum(axis=0) / max(1, len(below_NQ))
+    return dict(zip((f"{level:g}" for level in QUANTILE_LEVELS), shares.tolist(), strict=True))
+
+
 def _refuse_leaks(forecasts: pl.DataFrame, before_us: int) -> None:
     late = int((forecasts["timestamp"].to_physical() >= before_us).sum())
     if late:
