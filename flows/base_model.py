@@ -55,7 +55,7 @@ def find_base(init: str, root: Path, params: ModelParams) -> BaseModel:
         ConfigError: if there is none, the hub cannot be asked, or ``params`` describe another one.
         CheckpointError: if its directory is no whole model.
     """
-    directory, revision = _locate(init, root)
+    directory, revision = locate(init, root)
     config = load_config(directory)
     faults = _mismatches(config, init, params)
     if faults:
@@ -69,18 +69,24 @@ def find_base(init: str, root: Path, params: ModelParams) -> BaseModel:
     return BaseModel(directory, config, facts)
 
 
-def _locate(init: str, root: Path) -> tuple[Path, str | None]:
-    """Directory of the model, and its commit if it is one of the hub."""
+def locate(
+    init: str, root: Path, *, where: str = "params.yaml: train.init"
+) -> tuple[Path, str | None]:
+    """Find the directory of a model, and its commit if it is one of the hub.
+
+    Raises:
+        ConfigError: if there is none, or the hub cannot be asked.
+    """
     directory = root / Path(init).expanduser()
     if directory.is_dir():
         return directory, None
     found = _HUB_ID.fullmatch(init)
     if found is None:
         raise ConfigError(
-            f"params.yaml: train.init = {init!r}, no such directory is there and it is no hub "
-            "id (owner/name or owner/name@revision); mend it"
+            f"{where} = {init!r}, no such directory is there and it is no hub id (owner/name or "
+            "owner/name@revision); mend it"
         )
-    directory = _from_hub(init, found["name"], found["revision"])
+    directory = _from_hub(f"{where} = {init!r}", found["name"], found["revision"])
     return directory, directory.name
 
 
@@ -98,7 +104,7 @@ def stored_base(candidate: Path, root: Path) -> Path | None:
     if not isinstance(base, dict):
         return None
     init, revision = str(base["init"]), base.get("revision")
-    directory, _ = _locate(f"{init.partition('@')[0]}@{revision}" if revision else init, root)
+    directory, _ = locate(f"{init.partition('@')[0]}@{revision}" if revision else init, root)
     now = {path.name: file_hash(path) for path in model_files(directory)}
     changed = sorted(name for name, digest in base["sha256"].items() if now.get(name) != digest)
     if changed:
@@ -123,7 +129,7 @@ def _known(directory: Path) -> dict[str, Any]:
     return run if isinstance(run, dict) else {}
 
 
-def _from_hub(init: str, name: str, revision: str | None) -> Path:
+def _from_hub(where: str, name: str, revision: str | None) -> Path:
     """The folder of the hub's cache with the model, which is fetched if it is not there."""
     from huggingface_hub import HfApi, snapshot_download  # noqa: PLC0415  (slow, seldom needed)
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError  # noqa: PLC0415
@@ -137,8 +143,8 @@ def _from_hub(init: str, name: str, revision: str | None) -> Path:
         pass  # not there, or not all of it
     except HFValidationError as error:
         reason = " ".join(str(error).split())
-        raise ConfigError(f"params.yaml: train.init = {init!r}, {reason}; mend it") from None
-    with _hub_in_one_line(f"params.yaml: train.init = {init!r}"):
+        raise ConfigError(f"{where}, {reason}; mend it") from None
+    with _hub_in_one_line(where):
         # The first question of the download itself would wait for a silent hub without end.
         HfApi().model_info(name, revision=revision, timeout=_PATIENCE_S)
         return Path(download())

@@ -47,6 +47,38 @@ def check() -> None:
 
 
 @app.command()
+@app.command()
+def judge(
+    forecaster: Annotated[
+        str | None, typer.Option(help="module:function, called as docs/judge.md says.")
+    ] = None,
+    quantiles: Annotated[
+        Path | None, typer.Option(help="Parquet file of quantile forecasts.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Model directory or hub id.")] = None,
+    name: Annotated[str | None, typer.Option(help="Of its folder; default: from its own.")] = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Count it as an attempt on this test period.")
+    ] = False,
+) -> None:
+    """Judge any forecaster on the splits of this project, by the tests of the gate.
+
+    Writes reports/judged/NAME alone. Exit codes: 0 PASS, 4 FAIL, 5 INCONCLUSIVE.
+    """
+    from flows.judge import judge_command  # noqa: PLC0415
+
+    leave(
+        judge_command(
+            _ROOT,
+            forecaster=forecaster,
+            quantiles=quantiles,
+            model=model,
+            name=name,
+            is_recorded=record,
+        )
+    )
+
+
 def plan(
     size: Annotated[str | None, typer.Option(help="Another model.size than the file's.")] = None,
     processes: Annotated[

@@ -25,6 +25,7 @@ from toto_core.errors import DataError
 from toto_core.evaluation.backtest import Answer, backtest_tables, forecasts_schema
 from toto_core.evaluation.baselines import item_season, season_of, seasonal_error
 from toto_core.evaluation.baselines.seasons import AUTO
+from toto_core.evaluation.faults import Faults
 from toto_core.evaluation.metrics import SERIES_KEYS
 from toto_core.files import whole_parquet, writing
 
@@ -73,11 +74,12 @@ def forecast_panel(
     *,
     context_length: int,
     fingerprinted: bool,
+    faults: Faults | None = None,
 ) -> Panel:
     """Forecast the test period of ``root`` into the file ``target``, and take note of its series.
 
     Args:
-        answers: as in ``backtest_tables``.
+        answers: as in ``backtest_tables``; ``faults`` likewise.
 
     Raises:
         DataError: if no series can be judged, or the forecasts are no forecasts; nothing is
@@ -92,6 +94,7 @@ def forecast_panel(
         answers,
         context_length=context_length,
         params=params,
+        faults=faults,
     )
     forecasters = (*answers, *params.baselines)
     (root / paths.RUNS).mkdir(exist_ok=True)

@@ -20,6 +20,7 @@ from toto_core.data.splits import Splits, judged, observed_targets, to_us
 from toto_core.data.tables import KNOWN_COVARIATE, TARGET, Item
 from toto_core.errors import DataError
 from toto_core.evaluation.baselines import baseline_quantiles, item_season
+from toto_core.evaluation.faults import Faults
 from toto_core.evaluation.metrics import MODEL, QUANTILE_LEVELS
 
 NUM_LEVELS = len(QUANTILE_LEVELS)
@@ -109,6 +110,7 @@ def backtest_tables(
     *,
     context_length: int,
     params: EvaluateParams,
+    faults: Faults | None = None,
 ) -> Iterator[pl.DataFrame]:
     """Yield the table of ``backtest`` in pieces, each with whole items and sorted.
 
@@ -117,6 +119,8 @@ def backtest_tables(
     Args:
         answers: what gives the quantiles of each forecaster, by the name of its column; they are
             checked, and stand before the baselines.
+        faults: takes note of what is no forecast, which is NaN then; without it the first one
+            raises a DataError.
     """
     for chunk in _chunks(_judged(items, origins_us, splits)):
         outputs = {name: answer(chunk) for name, answer in answers.items()}
@@ -128,6 +132,7 @@ def backtest_tables(
                 splits=splits,
                 context_length=context_length,
                 params=params,
+                faults=faults,
             )
         if tables:
             yield pl.concat(tables).sort(FORECAST_KEYS)
@@ -216,6 +221,7 @@ def _tables(
     splits: Splits,
     context_length: int,
     params: EvaluateParams,
+    faults: Faults | None,
 ) -> list[pl.DataFrame]:
     """One table for each target variate of an item."""
     item, tables, prediction_length = work.item, [], splits.prediction_length
@@ -228,7 +234,10 @@ def _tables(
         positions, origins_us = work.positions[has_past], work.origins_us[has_past]
         own = {name: found[has_past, row] for name, found in quantiles_NVHQ.items()}
         for name, quantiles_NHQ in own.items():
-            _check(quantiles_NHQ, name, f"{item.item_id}/{variate}", origins_us)
+            if faults is None:
+                _check(quantiles_NHQ, name, f"{item.item_id}/{variate}", origins_us)
+            else:
+                own[name] = faults.sift(quantiles_NHQ, (item.item_id, variate), origins_us)
         forecasts = own | baseline_quantiles(
             item.values[row],
             positions,

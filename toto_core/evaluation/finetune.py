@@ -1,4 +1,4 @@
-"""The gate's question about a fine-tuned model: is it better than the model that it began as?"""
+"""The gate asks a fine-tuned model whether it is better than the model that it began as."""
 
 from toto_core.evaluation.checks import Comparison
 from toto_core.evaluation.verdict import (

@@ -1,0 +1,117 @@
+"""What ``toto judge`` can be pointed at: a Python callable, a file of quantiles, a model."""
+
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from flows.base_model import locate
+from toto_core.config import Params
+from toto_core.errors import ConfigError
+from toto_core.evaluation.backtest import Answer, asked
+from toto_core.evaluation.faults import Faults
+from toto_core.evaluation.metrics import QUANTILE_LEVELS
+from toto_core.evaluation.submitted import Submitted
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is judged.
+
+    Attributes:
+        name: in words that can be a folder.
+        answer: its quantiles.
+        faults: takes note of what its forecasts get wrong.
+        end: called when everything was asked.
+        directory: of its model, which may say what it was trained on; None: it has none.
+    """
+
+    name: str
+    answer: Answer
+    faults: Faults
+    end: Callable[[], None] = lambda: None
+    directory: Path | None = None
+
+
+def of_callable(reference: str, root: Path, params: Params) -> Subject:
+    """Find ``module:function``, from ``root`` or among what is installed.
+
+    It is called as ``backtest`` says; if it has a parameter ``prediction_length`` it is told.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    where = f"judge: --forecaster = {reference}"
+    module, _, name = reference.partition(":")
+    if not (module and name):
+        raise ConfigError(f"{where}, module:function is needed; name both")
+    sys.path.insert(0, str(root.resolve()))
+    try:
+        found = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"{where}, a module that can be imported is needed ({error}); run from its folder or "
+            "install it"
+        ) from None
+    finally:
+        sys.path.pop(0)
+    function = getattr(found, name, None)
+    if not callable(function):
+        raise ConfigError(f"{where}, a function is needed and {name} of {module} is none; mend it")
+    length = params.split.prediction_length
+    if "prediction_length" in inspect.signature(function).parameters:
+        function = partial(function, prediction_length=length)
+    answer = asked(function, length, params.model.context_length)
+    return Subject(plain(reference), answer, Faults())
+
+
+def of_file(path: Path, params: Params) -> Subject:
+    """Read the quantiles of a Parquet file.
+
+    Raises:
+        DataError: as ``Submitted`` does.
+    """
+    read = Submitted(path, prediction_length=params.split.prediction_length)
+    return Subject(plain(path.stem), read.answer, read.faults, end=read.end)
+
+
+def of_model(init: str, root: Path, params: Params) -> Subject:
+    """Load a model: a directory, or a hub id.
+
+    Raises:
+        ConfigError: if there is none.
+        CheckpointError: if it is no whole model.
+    """
+    from toto_core.inference import Forecaster  # noqa: PLC0415 - torch is slow to import
+    from toto_core.training.device import suit_threads  # noqa: PLC0415
+
+    directory, _ = locate(init, root, where="judge: --model")
+    context_length = params.model.context_length
+    forecaster = Forecaster.load(directory, context_length=context_length)
+    suit_threads(forecaster.model.config.d_model)
+    length = params.split.prediction_length
+
+    def predict(
+        contexts: Sequence[np.ndarray], known_future: Sequence[np.ndarray] | None = None
+    ) -> list[np.ndarray]:
+        return forecaster.predict(
+            contexts,
+            length,
+            quantile_levels=QUANTILE_LEVELS,
+            known_future=known_future,
+            batch_size=params.evaluate.batch_size,
+        )
+
+    answer = asked(predict, length, context_length)
+    return Subject(plain(init), answer, Faults(), directory=directory)
+
+
+def plain(name: str) -> str:
+    """Turn a name into one that can be a folder: letters, digits, dots, dashes."""
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "unnamed"
