@@ -80,6 +80,13 @@ def test_leading_axes_are_independent_series():
         assert float(alone) == pytest.approx(together[index])
 
 
+def test_bandwidth_stays_finite_at_a_unit_root():
+    walk = np.arange(100.0) ** 1.5
+    square = np.square(2 * 0.97 / ((1 - 0.97) * (1 + 0.97)))
+    expected = 1.1447 * np.cbrt(100 * square)
+    assert float(andrews_bandwidth(walk, kernel="bartlett")) == pytest.approx(expected)
+
+
 def test_rectangular_kernel_has_no_best_bandwidth():
     with pytest.raises(ValueError, match="andrews_bandwidth: kernel = 'rectangular', bartlett or"):
         andrews_bandwidth(np.arange(9.0), kernel="rectangular")

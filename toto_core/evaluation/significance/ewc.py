@@ -10,13 +10,12 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.fft import dct
 
+from toto_core.evaluation.significance.long_run import MAX_AUTOCORRELATION
 from toto_core.evaluation.significance.result import Alternative, DMResult, checked, t_p_value
 
 # Fewest origins for each effective overlap: below it no estimator of the long-run variance of
 # the whole sample keeps its size (simulated: every kernel and bandwidth rule rejects too often).
 MIN_ORIGINS_PER_OVERLAP = 8
-# Keeps the effective overlap finite where the differential is close to a unit root.
-MAX_AUTOCORRELATION = 0.97
 
 
 def ewc_dm_test(

@@ -19,6 +19,8 @@ Kernel = Literal["rectangular", "bartlett", "quadratic_spectral"]
 # Newey and West 1994, and Andrews 1991 (equation 6.2): constants of the best bandwidths.
 BARTLETT_CONSTANT = 1.1447
 QUADRATIC_SPECTRAL_CONSTANT = 1.3221
+# Keeps bandwidth and effective overlap finite where a series is close to a unit root.
+MAX_AUTOCORRELATION = 0.97
 # A bandwidth of nothing keeps the variance alone.
 LEAST_BANDWIDTH = 1e-9
 
@@ -97,7 +99,8 @@ def andrews_bandwidth(d: Float[np.ndarray, "*R n"], *, kernel: Kernel) -> Float[
     """Return the bandwidth that is best for an AR(1) with the autocorrelation found in d.
 
     Andrews 1991, equations 6.2 and 6.4, as R's ``sandwich::bwAndrews``. The autoregression is
-    fitted by least squares with an intercept.
+    fitted by least squares with an intercept; unlike there its coefficient is at most 0.97, as
+    Andrews and Monahan 1992 have it: near one the bandwidth would outgrow the sample.
 
     Raises:
         ValueError: for the rectangular kernel, which has no such bandwidth.
@@ -106,6 +109,7 @@ def andrews_bandwidth(d: Float[np.ndarray, "*R n"], *, kernel: Kernel) -> Float[
     before = d[..., :-1] - d[..., :-1].mean(axis=-1, keepdims=True)
     after = d[..., 1:] - d[..., 1:].mean(axis=-1, keepdims=True)
     rho = (before * after).sum(axis=-1) / np.square(before).sum(axis=-1)
+    rho = np.clip(rho, -MAX_AUTOCORRELATION, MAX_AUTOCORRELATION)
     if kernel == "bartlett":
         alpha = np.square(2 * rho / ((1 - rho) * (1 + rho)))
         return np.asarray(BARTLETT_CONSTANT * np.cbrt(n * alpha))
