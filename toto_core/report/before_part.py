@@ -132,8 +132,8 @@ def _exclusions(evaluate: Json) -> str:
             f'<p class="note">{count_text(len(left_out) - MAX_LISTED)} more stand in '
             "<code>reports/metrics/evaluate.json</code>.</p>"
         )
-    note = f"{count} series could not be judged and were left out for all; {judged} were judged."
+    note = f"Left out for all because they could not be judged: {count} series; judged: {judged}."
     return (
         f'{title}<p class="note">{note}</p>'
-        f"<details><summary>The {count} series and why</summary>{listed}{more}</details>"
+        f"<details><summary>Which, and why</summary>{listed}{more}</details>"
     )

@@ -77,7 +77,7 @@ def hour_section(table: pl.DataFrame, origins: pl.Series) -> str:
     if len(starts) == 1:
         lead += (
             f" Here every forecast starts at {starts[0]:%H:%M}, so an hour stands for its steps "
-            "ahead too: what is due to which can not be told apart."
+            "ahead too: what is due to which cannot be told apart."
         )
     wanted = [(float(h), f"{h:02d}:00") for h in range(0, 24, 4)]
     ticks = [tick for tick in wanted if hours[0] <= tick[0] <= hours[-1]]
@@ -137,8 +137,8 @@ def _finding(curves: dict[str, Curve], along: Along, metric: str) -> str:
         return f"{start}, the model errs least at every one of {len(own)} {along.many}"
     name = max(lost, key=lambda name: lost[name])
     where = x[others[name] < own]
-    at = f"{along.one} {where[0]:.0f}" if len(where) == 1 else f"{len(where)} {along.many}"
-    return (
-        f"{start}, the model errs least at {best} of {len(own)} {along.many}; "
-        f"{title_of(name)} is better at {at}"
-    )
+    at = f"at {along.one} {where[0]:.0f}" if len(where) == 1 else f"at {len(where)} {along.many}"
+    if len(where) == len(own):
+        at = "everywhere"
+    least = f"at {best} of {len(own)} {along.many}" if best else "nowhere"
+    return f"{start}, the model errs least {least}; {title_of(name)} is better {at}"

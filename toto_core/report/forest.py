@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from toto_core.evaluation.headline import WORDING_ALPHA
 from toto_core.evaluation.json_numbers import number
 from toto_core.evaluation.verdict import p_value_text
 from toto_core.report.markup import PERCENT, percent_text, prose
@@ -54,13 +55,13 @@ def forest(block: Block, axis: tuple[float, float]) -> str:
 
 
 def is_better(row: Row) -> bool:
-    """Whether the whole interval lies above zero."""
-    return number(row.get("lower")) > 0
+    """Whether the gain is shown by the one-sided test, as the headline has it."""
+    return number(row.get("p_value")) <= WORDING_ALPHA
 
 
 def is_worse(row: Row) -> bool:
-    """Whether the whole interval lies below zero."""
-    return number(row.get("upper")) < 0
+    """Whether a loss is shown by the same test turned round."""
+    return number(row.get("p_value")) >= 1 - WORDING_ALPHA
 
 
 def interval_text(row: Row) -> str:

@@ -146,15 +146,15 @@ def _bins(
 
 
 def _shape(bins: np.ndarray) -> str:
-    half = len(bins) // 2
     outer, even = float(bins[0] + bins[-1]), 2 / len(bins)
-    upper = float(bins[-half:].sum() - bins[:half].sum()) / 2
+    above = float(bins[len(bins) // 2 :].sum())
     if outer > even + 2 * CLEAR:
         return f"the intervals are too narrow, {percent_text(outer)} lie beyond the outer quantiles"
     if outer < even - 2 * CLEAR:
         return f"the intervals are too wide, {percent_text(outer)} lie beyond the outer quantiles"
-    if abs(upper) > 2 * CLEAR:
-        return f"the forecasts are too {'low' if upper > 0 else 'high'}"
+    if abs(above - 0.5) > CLEAR:
+        side = "low" if above > 0.5 else "high"
+        return f"somewhat too {side}, {percent_text(above)} of the truth lies above the median"
     return "about even"
 
 
@@ -185,12 +185,9 @@ def _by_step(table_: pl.DataFrame) -> str:
     chart.end_labels(labels)
     low, high = float(shares.min()), float(shares.max())
     title = f"By step, {percent_text(low)} to {percent_text(high)} lie in the 80 % interval"
-    note = f"n = {count_text(after['num_cells'].min())} to {_most(after)} values at each step."
+    fewest, most = (count_text(pick(after["num_cells"].to_list())) for pick in (min, max))
+    note = f"n = {fewest if fewest == most else f'{fewest} to {most}'} values at each step."
     return figure(title, chart.svg(f"{title}. {note}"), note=note, key=legend(key), labelled=True)
-
-
-def _most(rows: pl.DataFrame) -> str:
-    return count_text(rows["num_cells"].max())
 
 
 def _cells(cells: int) -> str:

@@ -135,7 +135,7 @@ def _spread(found: pl.DataFrame, baseline: str) -> str:
     zero = int(np.argmin(np.abs(edges)))
     chart.y_ticks([t for t in value_ticks(*chart.y, count=4) if t[0] == round(t[0])])
     chart.x_ticks(
-        [(t, percent_text(t, digits=0)) for t, _ in value_ticks(float(edges[0]), 1.0, count=5)]
+        [(t, percent_text(t, digits=0)) for t, _ in value_ticks(float(edges[0]), 0.95, count=5)]
     )
     chart.bars(edges[: zero + 1], counts[:zero], "lost")
     chart.bars(edges[zero:], counts[zero:], "model")

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import polars as pl
@@ -34,7 +34,8 @@ SETS = (
 LEAD = (
     "Skill is the share of a baseline's loss that the model saves: 1 - its loss / the loss of the "
     "baseline in that row. Dots are the estimate, bars the two-sided 95 % interval over forecast "
-    "moments. p is one-sided: how likely such a gain is where there is none."
+    "moments. p is one-sided: how likely such a gain is where there is none. Blue: better, p at "
+    "most 0.05; orange: worse, by the same test turned round; grey: neither is shown."
 )
 TEST_NOTE = (
     '<p class="note">One loss differential for each moment of forecast, never for each error: '
@@ -82,18 +83,17 @@ def skill_section(evaluate: Json, losses: pl.DataFrame, splits: Json) -> str:
     return section("Is it better?", LEAD, body)
 
 
-def finding(rows: Sequence[tuple[str, Json]], over: str) -> str:
+def finding(rows: Sequence[tuple[str, Json]]) -> str:
     """Say in a few words in how many rows the gain is shown."""
     won = sum(is_better(row) for _, row in rows)
     lost = sum(is_worse(row) for _, row in rows)
     total = len(rows)
-    if won == total:
-        return f"better than {'the one' if total == 1 else f'all {total}'} {over}"
-    text = (
-        f"better than {won} of {total} {over}"
-        if won
-        else f"not shown to be better than any of {total} {over}"
-    )
+    whole = "the one baseline" if total == 1 else f"all {total} baselines"
+    if total in (won, lost):
+        return f"{'better' if won else 'worse'} than {whole}"
+    text = f"better than {won} of {total} baselines"
+    if not won:
+        text = f"not shown to be better than {'any' if total > 1 else whole}"
     return f"{text}, worse than {lost}" if lost else text
 
 
@@ -103,10 +103,9 @@ def _sets(skills: Json) -> dict[str, Block]:
         found = skills.get(key) or {}
         rows = [(title_of(b), found[b]) for b in baselines_of(found)]
         if rows:
-            over = "baseline" if len(rows) == 1 else "baselines"
             moments = {int(number(row.get("n"))) for _, row in rows if row.get("n") is not None}
             where = f" n = {max(moments)} moments." if moments else ""
-            blocks[key] = Block(f"{title}: {finding(rows, over)}", lead + where, rows)
+            blocks[key] = Block(f"{title}: {finding(rows)}", lead + where, rows)
     return blocks
 
 
@@ -157,13 +156,10 @@ def _in_time(skills: Json, losses: pl.DataFrame, splits: Json, evaluate: Json) -
 
 def _span(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
     """First and last moment of a part, as coarse as all parts together allow."""
-    is_long = rows[-1]["last"] - rows[0]["first"] > LONG
-    first, last = (_day(row, is_long=is_long) for row in (row["first"], row["last"]))
+    if rows[-1]["last"] - rows[0]["first"] > LONG:
+        return f"from {row['first']:%b %Y}"
+    first, last = (f"{moment.day} {moment:%b}" for moment in (row["first"], row["last"]))
     return first if first == last else f"{first} to {last}"
-
-
-def _day(moment: datetime, *, is_long: bool) -> str:
-    return f"{moment:%b %Y}" if is_long else f"{moment.day} {moment:%b}"
 
 
 def _moments(rows: Sequence[Mapping[str, Any]]) -> str:

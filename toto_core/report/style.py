@@ -5,7 +5,7 @@ STYLE = """
 --paper:#fbfaf7;--card:#f3f1eb;--ink:#1c1e22;--soft:#5b616c;--line:#dedad1;
 --model:#0b5fa5;--naive:#b34700;--drift:#6b6f78;--seasonal:#00704f;--base:#9b4780;
 --other0:#846200;--other1:#7d3c25;--other2:#4a5a00;--other3:#5b4bb5;
---pass:#17713f;--fail:#b0261c;--unsure:#8a5b00;--on:#fff;
+--pass:#17713f;--fail:#b0261c;--unsure:#8a5b00;--on:#ffffff;
 --serif:Charter,"Bitstream Charter","Iowan Old Style","Palatino Linotype",Palatino,Georgia,serif;
 --sans:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;
 --mono:ui-monospace,"SF Mono",Menlo,Consolas,"DejaVu Sans Mono",monospace}
@@ -54,7 +54,7 @@ section>header p{color:var(--soft);font-size:.95rem;max-width:36rem;margin-top:.
 .tick{fill:var(--soft);font:12px var(--sans)}
 .mid{text-anchor:middle}.last{text-anchor:end}.first{text-anchor:start}
 .forest{margin:.5rem 0 0}
-.forest .row{display:grid;grid-template-columns:9.5rem minmax(0,1fr) 19.5rem;gap:1.2rem;
+.forest .row{display:grid;grid-template-columns:9.5rem minmax(0,1fr) 20.6rem;gap:1rem;
 align-items:center}
 .forest .name{font-size:.96rem}
 .track{display:block;width:100%;overflow:visible}
@@ -63,7 +63,7 @@ line.zero{stroke:var(--ink);stroke-width:1}
 .point.good{fill:var(--model)}.interval.good{stroke:var(--model)}
 .point.bad{fill:var(--naive)}.interval.bad{stroke:var(--naive)}
 .point.open{fill:var(--soft)}.interval.open{stroke:var(--soft)}
-.forest .value{display:grid;grid-template-columns:4.9rem 1fr auto;gap:.6rem;align-items:baseline;
+.forest .value{display:grid;grid-template-columns:4.9rem 1fr auto;gap:.5rem;align-items:baseline;
 font-size:.88rem;color:var(--soft);white-space:nowrap}
 .forest .value b{color:var(--ink);font-size:1rem;text-align:right}
 .forest .axis{align-items:start}

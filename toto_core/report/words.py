@@ -15,6 +15,7 @@ from toto_core.report.series_part import SKILL
 from toto_core.report.skill_part import baselines_of, hardest
 
 NUM_NAMED = 3
+SURE = 0.001
 LOW, HIGH = 0.77, 0.83  # of the 80 % interval: nearer to 80 % than that is called right
 
 
@@ -53,16 +54,18 @@ def _gain(own: Json, first: str) -> str:
         parts.append(f"is worse than {in_words(worse)}")
     if open_:
         parts.append(f"cannot be told from {in_words(open_)}")
-    skill = number(own[first].get("skill"))
-    amount = percent_text(abs(skill))
-    word = "saves" if skill >= 0 else "adds"
-    hardest_is = f"The hardest of them is {title_of(first)}" if len(names) > 1 else "It"
-    if len(names) > 1:
-        hardest_is += ": the model"
+    skill, name = number(own[first].get("skill")), title_of(first)
+    ratio = f"its loss is {1 - skill:.1f} times that of {name}"
+    amount = (
+        f"it {'saves' if skill >= 0 else 'adds'} {percent_text(abs(skill))} of the loss of {name}"
+    )
+    hard = ", the hardest of them" if len(names) > 1 else ""
+    bounds = f"two-sided 95 % interval of the skill: {interval_text(own[first])}"
+    if math.isnan(number(own[first].get("lower"))):
+        bounds = "so far, without an interval"
     return (
-        f"On series whose past it was trained on, the model {in_words(parts)}. "
-        f"{hardest_is} {word} {amount} of its loss (two-sided 95 % interval of the skill: "
-        f"{interval_text(own[first])})."
+        f"On series whose past it was trained on, the model {in_words(parts)}: "
+        f"{ratio if skill <= -1 else amount}{hard} ({bounds})."
     )
 
 
@@ -72,13 +75,14 @@ def _certainty(row: Json, verdict: Json) -> str:
     if math.isnan(p):
         reason = str(row.get("reason") or "too few moments")
         return f"How sure that is cannot be said: {reason}."
-    chance = (
-        f"in {percent_text(p)} of all cases" if p >= 0.001 else "in less than one of 1000 cases"
-    )
+    kind, tail = ("gain", p) if number(row.get("skill")) >= 0 else ("loss", 1 - p)
+    chance = "in less than 1 of 1000 cases"
+    if tail >= SURE:
+        chance = f"in {percent_text(tail)} of all cases"
     overlap = f", of which {h_eff:.0f} in a row hang together" if h_eff > 1 else ""
     text = (
-        f"That rests on {n:.0f} moments{overlap}, which leave {df:.0f} degrees of freedom; a gain "
-        f"this large or larger would come about {chance} if there were none."
+        f"That rests on {n:.0f} moments{overlap}, which leave {df:.0f} degrees of freedom; a "
+        f"{kind} this large or larger would come about {chance} if there were none."
     )
     attempt = number(verdict.get("attempt"))
     if attempt > 1:
@@ -101,9 +105,12 @@ def _failures(evaluate: Json, series: pl.DataFrame, first: str) -> str:
                 f"{row['item_id']} / {row['variate']}" for row in worse.head(NUM_NAMED).to_dicts()
             )
             some = "most of all " if worse.height > NUM_NAMED else ""
+            count = count_text(known.height)
+            share = f"{count_text(worse.height)} of {count}"
+            if worse.height == known.height:
+                share = f"all {count}"
             parts.append(
-                f"{count_text(worse.height)} of {count_text(known.height)} series are forecast "
-                f"worse than by {title_of(first)}, {some}{named}"
+                f"{share} series are forecast worse than by {title_of(first)}, {some}{named}"
             )
     if not parts:
         return f"It fails nowhere in particular: every series gains over {title_of(first)}."
@@ -144,7 +151,7 @@ def _not_to_conclude(verdict: Json, evaluate: Json) -> str:
     if outcome == INCONCLUSIVE:
         text += " That the verdict is open is no evidence for either side."
     elif outcome != PASS:
-        text += " That it failed here does not say that such a model can not be had."
+        text += " That it failed here does not say that such a model cannot be had."
     unknown = (evaluate.get("contamination") or {}).get("unknown")
     if unknown:
         text += " What its base model was trained on is not known, so its skill may be flattered."
