@@ -23,6 +23,7 @@ data = typer.Typer(
 app.add_typer(data, name="data", no_args_is_help=True)
 
 _ROOT = Path()
+_AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
@@ -46,7 +47,6 @@ def check() -> None:
     print("check: params.yaml and dvc.yaml are in order")
 
 
-@app.command()
 @app.command()
 def judge(
     forecaster: Annotated[
@@ -79,6 +79,7 @@ def judge(
     )
 
 
+@app.command()
 def plan(
     size: Annotated[str | None, typer.Option(help="Another model.size than the file's.")] = None,
     processes: Annotated[
@@ -133,14 +134,55 @@ def down() -> None:
 
 
 @app.command()
-def promote() -> None:
-    """Promote the candidate whose verdict is PASS: make its tags, add to the promotion log.
+def promote(
+    allow_unproven: Annotated[
+        bool,
+        typer.Option(
+            "--allow-unproven",
+            help="Also where the comparison with the champion is INCONCLUSIVE; the log says so.",
+        ),
+    ] = False,
+) -> None:
+    """Make the candidate whose verdict is PASS the champion: a line in the log, and its tags.
 
-    Run it after a git commit of the verdict; any other verdict is refused.
+    Run it after a git commit of the verdict. A champion is compared with first: a candidate that
+    is worse is refused.
     """
     from flows import promote as promotion  # noqa: PLC0415
 
-    print(promotion.promote(_ROOT))
+    print(promotion.promote(_ROOT, allow_unproven=allow_unproven))
+
+
+@app.command()
+def challenge(as_json: _AsJson = False) -> None:
+    """Compare the candidate with the champion at origins that neither has seen; changes nothing.
+
+    The outcome is PASS (not worse), FAIL (worse) or INCONCLUSIVE (neither is shown).
+    """
+    from flows import challenge as challenger  # noqa: PLC0415
+
+    print(challenger.challenge_text(_ROOT, as_json=as_json))
+
+
+@app.command()
+def rollback(
+    to: Annotated[
+        str | None,
+        typer.Option(help="An earlier version; default: the one before the champion."),
+    ] = None,
+) -> None:
+    """Make an earlier champion the champion again: a new line and a new tag, nothing is deleted."""
+    from flows import rollback as returning  # noqa: PLC0415
+
+    print(returning.rollback(_ROOT, version=to))
+
+
+@app.command()
+def history(as_json: _AsJson = False) -> None:
+    """Show who became champion when, on what evidence and in whose place."""
+    from flows import history as past  # noqa: PLC0415
+
+    print(past.history(_ROOT, as_json=as_json))
 
 
 @data.command()

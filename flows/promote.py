@@ -1,120 +1,131 @@
-"""Make the registered candidate the champion: GTO tags on HEAD and a line in the promotion log.
+"""Make the registered candidate the champion: a line in the promotion log and git tags on HEAD.
 
 It runs after the commit, never inside a stage, because a tag must point to the commit that holds
 the ``dvc.lock`` of the model.
 """
 
-import json
-import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
-from gto.exceptions import GTOException
-from gto.registry import GitRegistry
 
-from flows import paths
+from flows import paths, releases
+from flows.challenge import challenge, read_card
 from toto_core.errors import RegistryError
+from toto_core.evaluation.verdict import FAIL, PASS
+from toto_core.registry.archive import card_path, keep_card
 from toto_core.registry.fingerprint import folder_files
-from toto_core.registry.ledger import append_log, read_log
-from toto_core.registry.promotion import promotion_record, require_promotable, require_recorded
+from toto_core.registry.promotion import (
+    ARTIFACT,
+    PROMOTION,
+    STAGE,
+    Moment,
+    champion,
+    promotion_line,
+    require_promotable,
+)
+from toto_core.registry.recorded import require_recorded
+from toto_core.registry.succession import Succession
 
-ARTIFACT = "toto"
-FIRST_VERSION = "v0.1.0"
-LOCK = Path("dvc.lock")
-PROMOTIONS = paths.LEDGER / "promotions.jsonl"
-COMMITTED = (LOCK, Path("dvc.yaml"), paths.PARAMS, paths.LEDGER)
+
+@dataclass(frozen=True)
+class _Ready:
+    """What a promotion starts from; it must be the same when its line is written."""
+
+    moment: Moment
+    card: dict[str, Any]
+    lines: list[dict[str, Any]]
+
+    @property
+    def champion(self) -> str | None:
+        holder = champion(self.lines)
+        return str(holder["version"]) if holder else None
 
 
-def promote(root: Path, *, stage: str = "champion") -> str:
-    """Tag HEAD with the next version of the model and with ``stage``, and log it.
+def promote(root: Path, *, allow_unproven: bool = False) -> str:
+    """Make the candidate the next version of the model and the champion.
+
+    Where there is a champion the candidate is compared with it, outside of the lock, because that
+    takes as long as an evaluation. The line is written only if the champion is still the same.
+
+    Args:
+        allow_unproven: promote also where the comparison is INCONCLUSIVE; the line says so.
 
     Returns:
         what was done and what is left to do, for the terminal.
 
     Raises:
         RegistryError: outside git, with uncommitted records, with outputs that are not those of
-            ``dvc.lock``, with a candidate that is not the judged one, or without a PASS.
+            ``dvc.lock``, with a candidate that is not the judged one, without a PASS, against a
+            champion that is better, or if another promotion came first.
     """
-    commit = _head(root)
-    _require_committed(root)
-    lock = yaml.safe_load((root / LOCK).read_text(encoding="utf-8"))
-    require_recorded(lock or {}, root, outputs=(paths.CANDIDATE, paths.REGISTRY))
-    card = _card(root)
-    promotions = read_log(root / PROMOTIONS)
-    require_promotable(
-        card, candidate_files=folder_files(root / paths.CANDIDATE), promotions=promotions
-    )
-    version = _tag(root, stage)
-    record = promotion_record(
-        card,
-        version=version,
-        stage=stage,
-        commit=commit,
-        date=_git(root, "show", "-s", "--format=%cI", "HEAD"),
-        promotions=promotions,
-    )
-    append_log(root / PROMOTIONS, record)
-    before = f", in place of {record['previous']}" if record["previous"] else ""
-    return (
-        f"promoted: {ARTIFACT} {version} is now {stage}{before} (tags on {commit[:12]}). "
-        f"Now commit {PROMOTIONS} and run: git push --tags"
-    )
-
-
-def _head(root: Path) -> str:
-    try:
-        return _git(root, "rev-parse", "--verify", "HEAD")
-    except (subprocess.CalledProcessError, FileNotFoundError):
-        raise RegistryError(
-            f"promote: {root.resolve()} = no git repository with a commit, tags need one; "
-            "run git init, commit, then promote"
-        ) from None
-
-
-def _require_committed(root: Path) -> None:
-    names = [path.as_posix() for path in COMMITTED]
-    changed = _git(root, "status", "--porcelain", "--", *names).splitlines()
-    untracked = [] if _git(root, "ls-files", "--", LOCK.as_posix()) else [f"{LOCK} (not in git)"]
-    faults = sorted({line[3:] for line in changed} | set(untracked))
-    if faults:
-        raise RegistryError(
-            f"promote: uncommitted = {', '.join(faults)}, none is allowed; "
-            "commit them so that the tag holds what was judged"
+    releases.moment(root, "promote")
+    with releases.one_writer(root):
+        stopped = releases.settle(root, "promote")
+        if stopped:
+            return releases.finished(root, stopped, PROMOTION)
+        before = _ready(root)
+    succession = challenge(root, command="promote")
+    _require_proven(succession, allow_unproven=allow_unproven)
+    with releases.one_writer(root) as log:
+        releases.settle(root, "promote")
+        _require_unchanged(root, before)
+        now = _ready(root)
+        line = promotion_line(
+            now.card,
+            moment=now.moment,
+            lines=now.lines,
+            succession=succession.to_json() if succession else None,
+            card_file=card_path(root / paths.LEDGER, now.card).relative_to(root).as_posix(),
         )
-
-
-def _card(root: Path) -> dict[str, Any]:
-    path = root / paths.REGISTRY / "card.json"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise RegistryError(
-            f"promote: {path} = unreadable, the card of the register stage is needed; "
-            "run dvc repro register"
-        ) from None
-
-
-def _tag(root: Path, stage: str) -> str:
-    """Register the next version and assign the stage; both tags or none."""
-    version = None
-    try:
-        with GitRegistry.from_url(root) as registry:
-            latest = registry.find_artifact(ARTIFACT, create_new=True).get_latest_version()
-            bump = {"bump_minor": True} if latest else {"version": FIRST_VERSION}
-            version = registry.register(ARTIFACT, "HEAD", simple=True, **bump).version
-            registry.assign(ARTIFACT, stage, version=version)
-    except GTOException as error:
-        if version:
-            _git(root, "tag", "--delete", f"{ARTIFACT}@{version}")
-        raise RegistryError(
-            f"promote: tags = none made, {' '.join(str(error).split())}; see git tag --list 'toto*'"
-        ) from None
-    return version
-
-
-def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", "-C", str(root), *arguments], check=True, capture_output=True, text=True
+        releases.record(root, log, line, "promote")
+        keep_card(root / paths.REGISTRY, root / paths.LEDGER)
+    against = f", in place of {now.champion}: {succession.outcome}" if succession else ""
+    return (
+        f"promoted: {ARTIFACT} {line['version']} is now {STAGE}{against} "
+        f"(tags on {now.moment.head[:12]}). {releases.what_is_left(root)}"
     )
-    return done.stdout.rstrip("\n")
+
+
+def _ready(root: Path) -> _Ready:
+    moment = releases.moment(root, "promote")
+    releases.require_committed(root, "promote")
+    lock = yaml.safe_load((root / releases.LOCK).read_text(encoding="utf-8"))
+    outputs = (paths.CANDIDATE, paths.REGISTRY)
+    require_recorded(lock or {}, root, outputs=outputs, command="promote")
+    card, lines = read_card(root, "promote"), releases.read_lines(root)
+    require_promotable(card, candidate_files=folder_files(root / paths.CANDIDATE), lines=lines)
+    return _Ready(moment, card, lines)
+
+
+def _require_proven(succession: Succession | None, *, allow_unproven: bool) -> None:
+    if succession is None or succession.outcome == PASS:
+        return
+    if succession.outcome != FAIL and allow_unproven:
+        return
+    what_to_do = (
+        "keep the champion and train a better one"
+        if succession.outcome == FAIL
+        else "collect more origins, or take it as it is with --allow-unproven"
+    )
+    raise RegistryError(
+        f"promote: against {succession.champion} = {succession.outcome} ({succession.reason}), "
+        f"PASS is needed; {what_to_do}"
+    )
+
+
+def _require_unchanged(root: Path, before: _Ready) -> None:
+    holder = champion(releases.read_lines(root))
+    now = str(holder["version"]) if holder else None
+    head = releases.git(root, "rev-parse", "HEAD")
+    if now != before.champion:
+        raise RegistryError(
+            f"promote: champion = {now} since a moment ago, {before.champion or 'none'} is what "
+            "this candidate was compared with; look at toto history, then promote again"
+        )
+    if head != before.moment.head:
+        raise RegistryError(
+            f"promote: HEAD = {head[:12]} since a moment ago, {before.moment.head[:12]} is what "
+            "was checked; promote again"
+        )

@@ -67,3 +67,38 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def first_candidate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a candidate that may be promoted; not to be changed."""
+    from registry_project import write_candidate, write_project  # noqa: PLC0415 - slow
+
+    root = write_project(tmp_path_factory.mktemp("candidate") / "project")
+    write_candidate(root, 1)
+    return root
+
+
+@pytest.fixture(scope="session")
+def first_champion(first_candidate: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same after its promotion was committed; not to be changed."""
+    from registry_project import commit  # noqa: PLC0415
+
+    from flows.promote import promote  # noqa: PLC0415
+
+    root = Path(shutil.copytree(first_candidate, tmp_path_factory.mktemp("champion") / "project"))
+    promote(root)
+    commit(root)
+    return root
+
+
+@pytest.fixture
+def registered(first_candidate: Path, tmp_path: Path) -> Path:
+    """A project whose candidate nobody has promoted yet."""
+    return Path(shutil.copytree(first_candidate, tmp_path / "registered"))
+
+
+@pytest.fixture
+def held(first_champion: Path, tmp_path: Path) -> Path:
+    """A project whose champion v0.1.0 is the network of seed 1."""
+    return Path(shutil.copytree(first_champion, tmp_path / "project"))

@@ -17,6 +17,9 @@ from toto_core.errors import ConfigError
         ("up", "server, worker and the nightly deployment"),
         ("down", "Stop what `toto up` has started"),
         ("promote", "whose verdict is PASS"),
+        ("challenge", "at origins that neither has seen"),
+        ("rollback", "nothing is deleted"),
+        ("history", "in whose place"),
     ],
 )
 def test_command_tells_what_it_does(tmp_path: Path, name: str, says: str) -> None:
@@ -27,7 +30,8 @@ def test_command_tells_what_it_does(tmp_path: Path, name: str, says: str) -> Non
 
 def test_commands_are_those_of_the_help() -> None:
     names = [command.callback.__name__ for command in app.registered_commands if command.callback]
-    assert names == ["run", "check", "plan", "up", "down", "promote"]
+    pipeline = ["run", "check", "judge", "plan", "up", "down"]
+    assert names == [*pipeline, "promote", "challenge", "rollback", "history"]
     groups = {group.name: group.typer_instance for group in app.registered_groups}
     found = {
         name: [command.callback.__name__ for command in sub.registered_commands if command.callback]

@@ -1,0 +1,169 @@
+"""The candidate against the champion, by the gate's test at origins that neither has seen.
+
+The champion forecasts the test period of the splits as they are now; the candidate's losses there
+are those of the evaluate stage.
+"""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import yaml
+
+from flows import paths
+from flows.champion import champion_files
+from flows.releases import LOCK, read_lines
+from toto_core.config import Params, load_params
+from toto_core.data import tables
+from toto_core.data.splits import Splits, to_us
+from toto_core.errors import CheckpointError, DataError, RegistryError
+from toto_core.evaluation.backtest import asked, backtest_tables
+from toto_core.evaluation.metrics import MODEL, QUANTILE_LEVELS, SERIES_KEYS, Tally
+from toto_core.files import whole_parquet
+from toto_core.registry.promotion import Line, champion
+from toto_core.registry.recorded import require_recorded
+from toto_core.registry.succession import (
+    Rule,
+    Succession,
+    compare_with_champion,
+    origins_unseen,
+    undecided,
+)
+
+COMPARED = (paths.CANDIDATE, paths.REGISTRY, paths.VALID, paths.SPLITS, paths.LOSSES)
+
+
+def challenge(root: Path, *, command: str = "challenge") -> Succession | None:
+    """Compare the registered candidate of ``root`` with the champion; None if there is no champion.
+
+    It takes as long as evaluating the candidate did. Nothing is written but a copy of the champion
+    below ``runs``.
+
+    Raises:
+        RegistryError: if the data, the splits, the losses or the candidate are not those of
+            ``dvc.lock``, so that they may not belong together.
+    """
+    holder = champion(read_lines(root))
+    if holder is None:
+        return None
+    params = load_params(root / paths.PARAMS)
+    lock = yaml.safe_load((root / LOCK).read_text(encoding="utf-8"))
+    require_recorded(lock or {}, root, outputs=COMPARED, command=command)
+    card = read_card(root, command)
+    splits = Splits.load(root / paths.SPLITS)
+    seen_until = [_time(line.get(key)) for line in (holder, _line_of(card)) for key in _SEEN]
+    origins = origins_unseen(splits.test_origins, seen_until=seen_until)
+    losses = pl.read_parquet(whole_parquet(root / paths.LOSSES)).filter(
+        (pl.col("source") == "candidate")
+        & (pl.col("forecaster") == MODEL)
+        & ~pl.col("held_out")
+        & (pl.col("scale") > 0)
+    )
+    version = str(holder["version"])
+    try:
+        of_champion = _losses_of(
+            champion_files(root, holder), params, root, splits, origins, losses
+        )
+    except (RegistryError, CheckpointError, DataError) as error:
+        return undecided(version, " ".join(str(error).split()))
+    return compare_with_champion(
+        of_champion,
+        losses,
+        version=version,
+        origins=origins,
+        rule=Rule(
+            tolerance=params.register_.max_successor_loss,
+            alpha=params.register_.alpha,
+            attempt=int(card.get("attempt") or 1),
+            overlap=splits.overlap,
+        ),
+    )
+
+
+def challenge_text(root: Path, *, as_json: bool = False) -> str:
+    """Return what ``challenge`` found, as a line of words or as JSON.
+
+    Raises:
+        RegistryError: as ``challenge``.
+    """
+    found = challenge(root)
+    if as_json:
+        return json.dumps(found.to_json() if found else None, indent=2)
+    if found is None:
+        return "no champion yet: nothing to compare with"
+    return f"against {found.champion}: {found.outcome}, {found.reason}"
+
+
+def read_card(root: Path, command: str) -> dict[str, Any]:
+    """Return the card that the register stage has written.
+
+    Raises:
+        RegistryError: if it is missing or torn.
+    """
+    path = root / paths.REGISTRY / "card.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise RegistryError(
+            f"{command}: {path} = unreadable, the card of the register stage is needed; "
+            "run dvc repro register"
+        ) from None
+
+
+_SEEN = ("last_training_time", "test_start")  # training saw the one, early stopping the other
+
+
+def _line_of(card: dict[str, Any]) -> Line:
+    return {
+        "last_training_time": (card.get("run") or {}).get("last_training_time"),
+        "test_start": (card.get("splits") or {}).get("test_start"),
+    }
+
+
+def _time(value: object) -> datetime | None:
+    return datetime.fromisoformat(value) if isinstance(value, str) else None
+
+
+def _losses_of(
+    folder: Path,
+    params: Params,
+    root: Path,
+    splits: Splits,
+    origins: list[datetime],
+    like: pl.DataFrame,
+) -> pl.DataFrame:
+    """Losses of the model in ``folder`` on the series of ``like``, at ``origins``."""
+    # Slow to import, and needed only where there is a champion.
+    from toto_core.inference import Forecaster  # noqa: PLC0415
+    from toto_core.training.device import suit_threads  # noqa: PLC0415
+
+    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    context_length = int(run.get("context_length") or params.model.context_length)
+    forecaster = Forecaster.load(folder, context_length=context_length)
+    suit_threads(forecaster.model.config.d_model)
+
+    def predict(
+        contexts: list[np.ndarray], known_future: list[np.ndarray] | None = None
+    ) -> list[np.ndarray]:
+        return forecaster.predict(
+            contexts,
+            splits.prediction_length,
+            quantile_levels=QUANTILE_LEVELS,
+            known_future=known_future,
+            batch_size=params.evaluate.batch_size,
+        )
+
+    judged = like.select(*SERIES_KEYS, "group", "held_out", "scale").unique().sort(SERIES_KEYS)
+    wanted = frozenset(judged["item_id"])
+    pieces = backtest_tables(
+        (item for item in tables.read_items(root / paths.VALID) if item.item_id in wanted),
+        np.array([to_us(origin) for origin in origins], dtype=np.int64),
+        splits,
+        {MODEL: asked(predict, splits.prediction_length, context_length)},
+        context_length=context_length,
+        params=params.evaluate.model_copy(update={"baselines": ()}),
+    )
+    return Tally(judged, forecasters=(MODEL,), source="champion").add_all(pieces).losses()

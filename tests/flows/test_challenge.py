@@ -1,0 +1,70 @@
+"""The candidate against the champion: what is compared, and what cannot be."""
+
+import json
+import shutil
+
+import pytest
+from registry_project import NUM_ORIGINS, commit, write_candidate
+
+from flows.challenge import challenge, challenge_text
+from toto_core.errors import RegistryError
+
+
+def test_challenge_compares_the_losses_at_all_newer_origins(held):
+    write_candidate(held, 2, error=0.7)
+    found = challenge(held)
+    assert (found.outcome, found.champion, found.n) == ("PASS", "v0.1.0", NUM_ORIGINS)
+    assert found.skill == pytest.approx(0.3)
+    assert (found.h, found.num_series) == (1, 2)
+    again = json.loads(challenge_text(held, as_json=True))
+    assert again == found.to_json()
+    assert challenge_text(held).startswith("against v0.1.0: PASS, its error is 30.0 % lower than ")
+
+
+def test_champion_against_itself_is_a_tie_that_passes(held):
+    found = challenge(held)
+    assert found.outcome == "PASS"
+    assert found.skill == pytest.approx(0, abs=1e-9)
+
+
+def test_there_is_nothing_to_compare_with_before_the_first_champion(registered):
+    assert challenge(registered) is None
+    assert challenge_text(registered) == "no champion yet: nothing to compare with"
+    assert challenge_text(registered, as_json=True) == "null"
+
+
+def test_origins_that_a_model_has_seen_do_not_count(held):
+    splits = json.loads((held / "data/splits.json").read_text())
+    write_candidate(held, 2, error=0.7, stopped_by=splits["test_origins"][5])
+    assert challenge(held).n == NUM_ORIGINS - 5
+    write_candidate(held, 2, error=0.7, stopped_by="2030-01-01T00:00:00+00:00")
+    found = challenge(held)
+    assert found.outcome == "INCONCLUSIVE"
+    assert found.reason == "0 origins that neither has seen, at least 2 are needed"
+
+
+def test_champion_whose_files_are_lost_cannot_be_compared_with(held):
+    write_candidate(held, 2, error=0.7)
+    shutil.rmtree(held / ".dvc/cache")
+    found = challenge(held)
+    assert found.outcome == "INCONCLUSIVE"
+    assert found.reason.startswith("registry: models/candidate of v0.1.0 = not in DVC's cache and")
+
+
+def test_a_tolerance_makes_the_difference(held):
+    write_candidate(held, 2, error=1.0, noise=0.1)
+    assert challenge(held).outcome == "INCONCLUSIVE"
+    params = held / "params.yaml"
+    params.write_text(params.read_text().replace("successor_loss: 0.01", "successor_loss: 0.1"))
+    assert challenge(held).outcome == "PASS"
+
+
+def test_challenge_refuses_data_that_are_not_those_of_the_lock(held):
+    write_candidate(held, 2)
+    splits = held / "data/splits.json"
+    splits.write_text(splits.read_text() + "\n")
+    commit_of_git_alone = r"challenge: data/splits\.json = [0-9a-f]{12}, dvc\.lock has [0-9a-f]{12}"
+    with pytest.raises(RegistryError, match=commit_of_git_alone):
+        challenge(held)
+    commit(held)
+    assert challenge(held) is not None
