@@ -5,7 +5,6 @@ The candidate is trained on everything before T0 and chosen by its loss on [T0, 
 
 import dataclasses
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,11 +31,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def run(params: Params, root: Path) -> Summary:
     """Train the candidate from ``root``/data/corpus."""
+    frozen = _frozen(root)
     tracked = tracking.start("train", params.model_dump(include={"seed", "model", "train"}))
     try:
         fitted = fit(job(params, root), track=tracked.log)
         metrics = _metrics(fitted)
-        _write(params, root, fitted, metrics)
+        _write(params, root, fitted, metrics, frozen)
         _write_examples(params, root, fitted)
         tracked.log_model(root / paths.CANDIDATE, "toto")
     finally:
@@ -123,13 +123,38 @@ def _metrics(fitted: Fit) -> dict[str, float]:
     return metrics
 
 
-def _write(params: Params, root: Path, fitted: Fit, metrics: Mapping[str, float]) -> None:
+def _frozen(root: Path) -> dict[str, bytes]:
+    """Read, before training, how and by which targets the candidate will be judged.
+
+    DVC does not know that the protocol is read here: a threshold that is changed must not train
+    anew, and what the candidate carries is what was decided before.
+
+    Raises:
+        DataError: if one of the files is missing.
+    """
+    try:
+        return {path.name: (root / path).read_bytes() for path in (paths.PROTOCOL, paths.TARGETS)}
+    except OSError as error:
+        raise DataError(
+            f"{error.filename}: unreadable, it must be frozen before training; "
+            "run dvc repro protocol"
+        ) from None
+
+
+def _write(
+    params: Params,
+    root: Path,
+    fitted: Fit,
+    metrics: Mapping[str, float],
+    frozen: Mapping[str, bytes],
+) -> None:
     facts = _run_facts(params, root, fitted, metrics)
+    facts["protocol_sha256"] = protocol_hash(json.loads(frozen[paths.PROTOCOL.name]))
     with writing(root / paths.CANDIDATE) as folder:
         fitted.model.save_pretrained(folder)
         write_json(folder / "run.json", facts)
-        for frozen in (paths.PROTOCOL, paths.TARGETS):
-            shutil.copyfile(root / frozen, folder / frozen.name)
+        for name, content in frozen.items():
+            (folder / name).write_bytes(content)
         _seen(root, fitted.base).save(folder / paths.SEEN.name)
     with writing(root / paths.CHECKPOINTS) as folder:
         for kept in fitted.state.kept:
@@ -181,26 +206,10 @@ def _run_facts(
         "compute_dtype": str(fitted.model.compute_dtype).removeprefix("torch."),
         "corpus_sha256": {name: hashes[name] for name in hashes if name != paths.SPLITS.name},
         "splits_sha256": hashes[paths.SPLITS.name],
-        "protocol_sha256": protocol_hash(_protocol(root)),
         "last_training_time": _newest_seen(root, fitted.base).isoformat(),
         "training_ends": {freq: end.isoformat() for freq, end in training_ends(root).items()},
         "versions": {"torch": str(torch.__version__), "numpy": np.__version__},
     }
-
-
-def _protocol(root: Path) -> dict[str, object]:
-    """Read how the candidate will be judged.
-
-    DVC does not know that it is read here: a threshold that is changed must not train anew, and
-    what the candidate carries is what was decided before.
-    """
-    try:
-        return json.loads((root / paths.PROTOCOL).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise DataError(
-            f"{root / paths.PROTOCOL}: unreadable, it must be frozen before training; "
-            "run dvc repro protocol"
-        ) from None
 
 
 def _seen(root: Path, base: BaseModel | None) -> Fingerprints:
