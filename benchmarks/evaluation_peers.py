@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-import fev.metrics
-import gluonts.ev.metrics as gluonts_metrics
+# These are found in the environment of the peers alone.
+import fev.metrics  # pyright: ignore[reportMissingImports]
+import gluonts.ev.metrics as gluonts_metrics  # pyright: ignore[reportMissingImports]
 import numpy as np
 import pandas as pd
-from gluonts.model.evaluation import evaluate_forecasts
-from gluonts.model.forecast import QuantileForecast
+from gluonts.model.evaluation import evaluate_forecasts  # pyright: ignore[reportMissingImports]
+from gluonts.model.forecast import QuantileForecast  # pyright: ignore[reportMissingImports]
 
 FEV = {
     "MASE": "mase",

@@ -1,14 +1,13 @@
-"""The losses equal fev, GluonTS and a plain loop on the stored cases, and weigh cells alike."""
+"""Losses are right in units, weights and groups, and do not see the test period."""
 
-import json
 import math
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
+import toto_core.evaluation.metrics.cells as cells_module
 from toto_core.evaluation.metrics import (
     QUANTILE_LEVELS,
     Tally,
@@ -18,10 +17,7 @@ from toto_core.evaluation.metrics import (
     seasonal_errors,
 )
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "metrics.json").read_text())["cases"]
 START = datetime(2024, 1, 1, tzinfo=UTC)
-# GluonTS takes neighbours as the season of a history shorter than one; fev and this project do not.
-OTHER_SEASON_IN_GLUONTS = {"E_history_shorter_than_season"}
 
 
 def hours(first, count):
@@ -44,96 +40,6 @@ def series_table(histories):
         ).cast({"timestamp": pl.Datetime("us", "UTC")})
         for k, past in enumerate(histories)
     )
-
-
-def scales_of(case):
-    histories = case["inputs"]["past"]
-    names = [f"s{k}" for k in range(len(histories))]
-    seasons = pl.DataFrame({"item_id": names, "season": case["inputs"]["seasonality"]})
-    end_us = int((START + timedelta(days=9999)).timestamp() * 1e6)
-    return seasonal_errors(series_table(histories).lazy(), seasons, before_us=end_us)
-
-
-def forecasts_of(case, name="model"):
-    tables = []
-    for k, (target, quantiles) in enumerate(
-        zip(case["inputs"]["y_true"], case["inputs"]["q"], strict=True)
-    ):
-        num_steps = len(target)
-        tables.append(
-            pl.DataFrame(
-                {
-                    "item_id": [f"s{k}"] * num_steps,
-                    "variate": ["y"] * num_steps,
-                    "origin": [START] * num_steps,
-                    "step": np.arange(1, num_steps + 1, dtype=np.int32),
-                    "timestamp": hours(1, num_steps),
-                    "target": numbers(target),
-                    name: numbers(quantiles),
-                }
-            )
-        )
-    return pl.concat(tables)
-
-
-def losses_of(case):
-    facts = scales_of(case).with_columns(group=pl.col("item_id"), held_out=pl.lit(False))
-    return origin_losses(
-        forecasts_of(case),
-        facts,
-        forecasters=["model"],
-        source="candidate",
-        levels=case["inputs"]["quantile_levels"],
-    )
-
-
-@pytest.mark.parametrize("name", sorted(GOLDEN))
-def test_seasonal_errors_equal_the_stored_ones(name):
-    found = scales_of(GOLDEN[name])["scale"].to_list()
-    expected = GOLDEN[name]["own_plain_loop"]["seasonal_error"]
-    assert [None if e is None else pytest.approx(e, rel=1e-12) for e in expected] == found
-
-
-@pytest.mark.parametrize("name", sorted(GOLDEN))
-def test_pooled_scores_equal_fev_gluonts_and_the_plain_loop(name):
-    case = GOLDEN[name]
-    scores = pooled_scores(losses_of(case))["model"]
-    plain, fev, gluonts = case["own_plain_loop"], case["fev"], case["gluonts_ev"]
-    wql = "mean_weighted_sum_quantile_loss"
-    expected = {
-        "mase": [plain["MASE"], fev["MASE"], gluonts["MASE[0.5]"]],
-        "sql": [plain["SQL"], fev["SQL"], gluonts["average_mean_scaled_quantile_loss"]],
-        "wql": [plain["WQL"], fev["WQL"], gluonts[wql]],
-        "mae": [fev["MAE"], gluonts["MAE[0.5]"]],
-        "mql": [2 * plain["pinball_mean_no_factor2"], fev["MQL"]],
-        "coverage80": [plain["interval_coverage_0p1_0p9"]],
-    }
-    if name in OTHER_SEASON_IN_GLUONTS:
-        expected["mase"].pop()
-        expected["sql"].pop()
-    for metric, values in expected.items():
-        for value in values:
-            assert scores[metric] == pytest.approx(value, rel=1e-9), metric
-
-
-def test_gluonts_differs_where_the_history_is_shorter_than_a_season():
-    case = GOLDEN["E_history_shorter_than_season"]
-    assert pooled_scores(losses_of(case))["model"]["mase"] == pytest.approx(1.3803, abs=1e-4)
-    assert case["gluonts_ev"]["MASE[0.5]"] == pytest.approx(1.158, abs=1e-3)
-
-
-@pytest.mark.parametrize("name", sorted(GOLDEN))
-def test_losses_of_each_series_equal_the_stored_ones(name):
-    case = GOLDEN[name]
-    rows = {row["item_id"]: row for row in losses_of(case).iter_rows(named=True)}
-    gluonts = case["gluonts_ev_per_series_axis1"]["MAE[0.5]"]
-    utilsforecast = case["utilsforecast"]["mqloss"]  # without the factor 2
-    for k, expected in enumerate(gluonts):
-        if expected is None:
-            assert f"s{k}" not in rows  # every target of it is missing
-        else:
-            assert rows[f"s{k}"]["mae"] == pytest.approx(expected, rel=1e-9)
-            assert rows[f"s{k}"]["ql"] == pytest.approx(2 * utilsforecast[f"s{k}"], rel=1e-9)
 
 
 def test_quantile_loss_by_hand():
@@ -252,6 +158,40 @@ def test_r2_is_against_no_change():
     expected = 1 - np.sum(errors["model"] ** 2) / np.sum(errors["naive"] ** 2)
     assert scores["model"]["r2_vs_naive"] == pytest.approx(expected)
     assert scores["naive"]["r2_vs_naive"] == 0
+
+
+def test_one_level_may_be_scored_without_the_factor():
+    cells = cell_losses(np.array([10.0]), np.full((1, 9), 7.0), doubled=False)
+    assert cells.ql[0] == pytest.approx(1.5)
+
+
+def test_interval_and_symmetric_error_by_hand():
+    quantiles = np.tile(np.arange(1.0, 10.0), (3, 1))
+    cells = cell_losses(np.array([5.0, 11.0, 0.5]), quantiles)
+    assert cells.width80.tolist() == [8.0] * 3
+    assert cells.winkler80.tolist() == pytest.approx([8.0, 8 + 2 / 0.2 * 2, 8 + 2 / 0.2 * 0.5])
+    assert cells.sape.tolist() == pytest.approx([0.0, 2 * 6 / 16, 2 * 4.5 / 5.5])
+    assert cells.inside80.tolist() == [1.0, 0.0, 0.0]
+    zero = cell_losses(np.zeros(1), np.zeros((1, 9)))
+    assert zero.sape.tolist() == [0.0]
+
+
+def test_missing_targets_lose_nothing():
+    quantiles = np.tile(np.arange(9.0), (2, 1))
+    cells = cell_losses(np.array([math.nan, 4.0]), quantiles)
+    assert cells.observed.tolist() == [False, True]
+    for loss in ("ql", "ae", "se", "sape", "inside80", "width80", "winkler80"):
+        assert getattr(cells, loss)[0] == 0
+
+
+def test_losses_do_not_depend_on_where_blocks_end(monkeypatch):
+    rng = np.random.default_rng(0)
+    target, quantiles = rng.standard_normal(50), np.sort(rng.standard_normal((50, 9)), axis=1)
+    whole = cell_losses(target, quantiles)
+    monkeypatch.setattr(cells_module, "BLOCK", 7)
+    cut = cell_losses(target, quantiles)
+    for field in ("ql", "winkler80", "num_below", "num_to"):
+        np.testing.assert_array_equal(getattr(cut, field), getattr(whole, field))
 
 
 def test_without_no_change_there_is_no_r2():

@@ -70,10 +70,12 @@ def cell_losses(
     places = tuple(levels.index(level) for level in (LOW, MEDIAN, HIGH))
     factor = (2.0 if doubled else 1.0) / len(levels)
     blocks = [slice(first, first + BLOCK) for first in range(0, max(1, len(target)), BLOCK)]
-    parts = [
-        _of_block(target[cells], quantiles[cells], np.array(levels), places, factor)
-        for cells in blocks
-    ]
+    # Infinite quantiles give losses that are not finite, which is for the caller to refuse.
+    with np.errstate(invalid="ignore"):
+        parts = [
+            _of_block(target[cells], quantiles[cells], np.array(levels), places, factor)
+            for cells in blocks
+        ]
     num_crossing = sum(int(part.pop("num_crossing")) for part in parts)
     whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return CellLosses(**whole, num_crossing=num_crossing)

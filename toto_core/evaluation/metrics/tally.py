@@ -69,7 +69,8 @@ class Tally:
         zero_scale: Literal["exclude", "infinite"] = "exclude",
         doubled: bool = True,
     ) -> None:
-        self._facts = facts.select(_FACTS).cast({key: _LOSSES[key] for key in _FACTS})
+        typed = facts.select(_FACTS).cast({key: _LOSSES[key] for key in _FACTS})
+        self._facts = typed.with_columns(pl.col("scale").fill_nan(None))
         self.forecasters = tuple(forecasters)
         self.profile = Profile(forecasters, levels)
         self._source, self._levels, self._doubled = source, tuple(levels), doubled
@@ -176,7 +177,7 @@ def _check(
         return
     for fault, is_bad in (
         ("not finite", ~np.isfinite(quantiles).all(axis=1)),
-        ("crossing", (np.diff(quantiles, axis=1) < 0).any(axis=1)),
+        ("crossing", (quantiles[:, 1:] < quantiles[:, :-1]).any(axis=1)),
     ):
         if is_bad.any():
             first = chunk.cells.row(int(np.argmax(is_bad)), named=True)
