@@ -160,7 +160,7 @@ def test_too_few_changes_take_the_spread_of_fewer_steps():
 def test_chunks_of_origins_do_not_change_the_result(monkeypatch):
     values, positions = walk(300, missing=0.2), np.arange(100, 290, 10)
     whole = forecast(values, positions)
-    monkeypatch.setattr("toto_core.evaluation.baselines.simple.MAX_WINDOW_NUMBERS", 1000)
+    monkeypatch.setattr("toto_core.evaluation.baselines.changes.MAX_WINDOW_NUMBERS", 1000)
     for name, quantiles in forecast(values, positions).items():
         np.testing.assert_array_equal(quantiles, whole[name])
 

@@ -1,5 +1,6 @@
 """The forecasts that a model has to beat, each with its quantiles."""
 
+from toto_core.evaluation.baselines.changes import change_quantiles
 from toto_core.evaluation.baselines.seasons import item_season, season_of, seasonal_error
 from toto_core.evaluation.baselines.simple import (
     DRIFT,
@@ -7,7 +8,6 @@ from toto_core.evaluation.baselines.simple import (
     SEASONAL_NAIVE,
     SIMPLE,
     baseline_quantiles,
-    change_quantiles,
 )
 
 __all__ = [

@@ -4,7 +4,7 @@ All but one take their quantiles from changes that the series itself has made, b
 ones are too wide in the middle where changes have heavy tails, and a model could then win by its
 spread alone. Nothing at or after an origin is read.
 
-Shapes: T time steps, N origins, L lags, W past changes, H prediction length, Q quantile levels.
+Shapes: T time steps, N origins, K lags, H prediction length, Q quantile levels.
 """
 
 from collections.abc import Sequence
@@ -14,16 +14,12 @@ from jaxtyping import Float, Float32, Int64
 from scipy.special import ndtri
 
 from toto_core.config import MANDATORY_BASELINES
+from toto_core.evaluation.baselines.changes import change_quantiles
 from toto_core.evaluation.metrics import QUANTILE_LEVELS
 
 NAIVE, DRIFT, SEASONAL_NAIVE = MANDATORY_BASELINES
 NAIVE_GAUSSIAN, MOVING_AVERAGE = "naive_gaussian", "moving_average"
 SIMPLE = (*MANDATORY_BASELINES, NAIVE_GAUSSIAN, MOVING_AVERAGE)
-
-# With fewer past changes over a number of steps, the spread of a shorter one is used.
-MIN_CHANGES = 10
-# Bounds the memory of the windows of past changes, numbers.
-MAX_WINDOW_NUMBERS = 8_000_000
 
 
 def baseline_quantiles(
@@ -96,7 +92,10 @@ def baseline_quantiles(
         seasons_H = (steps_H - 1) // seasonality + 1
         offsets_H = steps_H - seasons_H * seasonality
         seasonal_NKQ, enough_NK = change_quantiles(
-            values, positions, lags=np.unique(seasons_H) * seasonality, window=naive_window
+            values,
+            positions,
+            lags=np.arange(1, seasons_H[-1] + 1) * seasonality,
+            window=naive_window,
         )
         has_season_N11 = (positions >= seasonality)[:, None, None]
         return _seasonal_values(values, positions, offsets_H, seasonality, last_NH), np.where(
@@ -130,71 +129,6 @@ def baseline_quantiles(
 
 # Median [N, H], and what is added to it [N, H, Q].
 _Parts = tuple[np.ndarray, np.ndarray]
-
-
-def change_quantiles(
-    values: Float32[np.ndarray, " T"],
-    positions: Int64[np.ndarray, " N"],
-    *,
-    lags: Int64[np.ndarray, " L"],
-    window: int,
-) -> tuple[Float[np.ndarray, "N L Q"], np.ndarray]:
-    """Quantiles of the last ``window`` changes over each lag before each position, median zero.
-
-    Quantiles interpolate linearly between order statistics. A lag with fewer than
-    ``MIN_CHANGES`` observed changes takes the quantiles of the next smaller lag that has enough;
-    where there is none, they are zero.
-
-    Args:
-        lags: in rising order, steps.
-
-    Returns:
-        The quantiles, and for each position and lag whether enough changes stood behind them,
-        its own or a smaller lag's ([N, L]).
-    """
-    start = max(0, int(positions.min()) - window - int(lags[-1]))
-    seen_T = values[start : int(positions.max())]
-    changes = np.full((len(lags), window + len(seen_T)), np.nan, dtype=np.float32)
-    for row, lag in enumerate(lags):
-        if lag < len(seen_T):
-            changes[row, window + lag :] = seen_T[lag:] - seen_T[:-lag]
-    # The window that starts in padded column p holds the changes that end before position p.
-    windows_LTW = np.lib.stride_tricks.sliding_window_view(changes, window, axis=1)
-    chunk = max(1, MAX_WINDOW_NUMBERS // (len(lags) * window))
-    parts = [
-        _sorted_quantiles(np.sort(windows_LTW[:, positions[first : first + chunk] - start], -1))
-        for first in range(0, len(positions), chunk)
-    ]
-    quantiles_LNQ = np.concatenate([quantiles for quantiles, _ in parts], axis=1)
-    counts_LN = np.concatenate([counts for _, counts in parts], axis=1)
-
-    own_LN = np.arange(len(lags))[:, None]
-    source_LN = np.maximum.accumulate(
-        np.where(counts_LN >= min(MIN_CHANGES, window), own_LN, -1), axis=0
-    )
-    enough_LN = source_LN >= 0
-    filled_LNQ = np.take_along_axis(quantiles_LNQ, np.maximum(source_LN, 0)[:, :, None], axis=0)
-    filled_LNQ = np.where(enough_LN[:, :, None], filled_LNQ, 0.0)
-    return np.moveaxis(filled_LNQ, 0, 1), enough_LN.T
-
-
-def _sorted_quantiles(
-    sorted_LNW: Float32[np.ndarray, "L N W"],
-) -> tuple[Float[np.ndarray, "L N Q"], np.ndarray]:
-    """Return quantiles minus the median of sorted rows (NaN last), and the numbers in each row."""
-    counts_LN = np.count_nonzero(~np.isnan(sorted_LNW), axis=-1)
-    levels_Q = np.array(QUANTILE_LEVELS)
-    top_LN1 = np.maximum(counts_LN - 1, 0)[:, :, None]
-    rank_LNQ = top_LN1 * levels_Q
-    below_LNQ = np.floor(rank_LNQ).astype(np.int64)
-    above_LNQ = np.minimum(below_LNQ + 1, top_LN1)
-    low_LNQ, high_LNQ = (
-        np.take_along_axis(sorted_LNW, rank, axis=-1).astype(np.float64)
-        for rank in (below_LNQ, above_LNQ)
-    )
-    quantiles_LNQ = low_LNQ + (rank_LNQ - below_LNQ) * (high_LNQ - low_LNQ)
-    quantiles_LNQ = np.maximum.accumulate(quantiles_LNQ, axis=-1)
-    return quantiles_LNQ - quantiles_LNQ[:, :, [len(levels_Q) // 2]], counts_LN
 
 
 def _slopes(
