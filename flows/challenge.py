@@ -21,8 +21,11 @@ from toto_core.data import tables
 from toto_core.data.splits import Splits, to_us
 from toto_core.errors import CheckpointError, DataError, RegistryError
 from toto_core.evaluation.backtest import asked, backtest_tables
+from toto_core.evaluation.conformal import Calibration
+from toto_core.evaluation.conformal.answers import before_and_after
 from toto_core.evaluation.metrics import MODEL, QUANTILE_LEVELS, SERIES_KEYS, Tally
 from toto_core.files import whole_parquet
+from toto_core.registry.fingerprint import model_sha256
 from toto_core.registry.promotion import Line, champion
 from toto_core.registry.recorded import require_recorded
 from toto_core.registry.succession import (
@@ -140,9 +143,10 @@ def _losses_of(
     from toto_core.inference import Forecaster  # noqa: PLC0415
     from toto_core.training.device import suit_threads  # noqa: PLC0415
 
-    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    model = folder / paths.CANDIDATE.name
+    run = json.loads((model / "run.json").read_text(encoding="utf-8"))
     context_length = int(run.get("context_length") or params.model.context_length)
-    forecaster = Forecaster.load(folder, context_length=context_length)
+    forecaster = Forecaster.load(model, context_length=context_length)
     suit_threads(forecaster.model.config.d_model)
 
     def predict(
@@ -156,13 +160,18 @@ def _losses_of(
             batch_size=params.evaluate.batch_size,
         )
 
+    answer = asked(predict, splits.prediction_length, context_length)
+    correction = folder / paths.CALIBRATION.name
+    if correction.is_file():
+        calibration = Calibration.load(correction, candidate=model_sha256(model))
+        answer = before_and_after(answer, calibration)[1]
     judged = like.select(*SERIES_KEYS, "group", "held_out", "scale").unique().sort(SERIES_KEYS)
     wanted = frozenset(judged["item_id"])
     pieces = backtest_tables(
         (item for item in tables.read_items(root / paths.VALID) if item.item_id in wanted),
         np.array([to_us(origin) for origin in origins], dtype=np.int64),
         splits,
-        {MODEL: asked(predict, splits.prediction_length, context_length)},
+        {MODEL: answer},
         context_length=context_length,
         params=params.evaluate.model_copy(update={"baselines": ()}),
     )

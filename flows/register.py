@@ -23,7 +23,9 @@ from toto_core.evaluation.gate import judge
 from toto_core.evaluation.protocol import Frozen, freeze, protocol_hash, revised_items
 from toto_core.evaluation.verdict import FAIL, INCONCLUSIVE, PASS, Verdict, baselines_of
 from toto_core.files import whole_parquet, write_json, writing
-from toto_core.registry.card import Evidence, card_markdown, model_card
+from toto_core.registry.archive import keep_card
+from toto_core.registry.card import Evidence, model_card
+from toto_core.registry.card_page import card_markdown
 from toto_core.registry.fingerprint import (
     combined,
     evaluation_snapshot,
@@ -66,20 +68,21 @@ def run(params: Params, root: Path) -> Summary:
     with writing(root / paths.REGISTRY) as folder:
         folder.mkdir()
         write_json(folder / "card.json", card)
-        (folder / "card.md").write_text(card_markdown(card, verdict), encoding="utf-8")
+        (folder / "card.md").write_text(card_markdown(card), encoding="utf-8")
         write_json(folder / "verdict.json", verdict.to_json())
         (folder / "evidence").mkdir()
         for path in EVIDENCE:
             (folder / "evidence" / path.name).write_bytes((root / path).read_bytes())
         attempts = [*earlier, attempt.record(verdict.p_value)]
         write_json(folder / "evidence" / "attempts.json", {"attempts": attempts})
+    keep_card(root / paths.REGISTRY, root / paths.LEDGER)
     metrics = _metrics(verdict)
     write_json(root / paths.METRICS / "register.json", {"outcome": verdict.outcome, **metrics})
     return Summary(
         text=f"{verdict.outcome}. {verdict.headline}",
         metrics=metrics,
         tables={"checks": [vars(check) for check in (*verdict.checks, *verdict.claims)]},
-        markdown={"verdict": card_markdown(card, verdict)},
+        markdown={"verdict": card_markdown(card)},
     )
 
 
@@ -98,6 +101,7 @@ def _evidence(params: Params, root: Path, losses: pl.DataFrame) -> Evidence:
             "losses": file_sha256(root / paths.LOSSES),
             "evaluation": file_sha256(root / paths.METRICS / "evaluate.json"),
             "protocol": file_sha256(root / paths.PROTOCOL),
+            "calibration": file_sha256(root / paths.CALIBRATION),
         },
         snapshot=evaluation_snapshot(losses, splits),
         licences=params.register_.licences,

@@ -5,13 +5,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
-from toto_core.registry.card import (
-    _limits_of_bases,
-    _variate_tables,
-    bases,
-    licence_of,
-    worst_series,
-)
+from toto_core.registry.card import _limits_of_bases, bases, licence_of, worst_series
 
 
 def losses(skills, held_out=()):
@@ -73,22 +67,6 @@ def test_licence_of_a_source_is_that_of_its_folder(source, licence):
         "cloudwatch/y.csv": "its own",
     }
     assert licence_of(source, licences) == licence
-
-
-def test_card_lists_each_variate_the_worst_first():
-    def against(naive, drift):
-        row = {"lower": -0.07, "upper": 0.03, "p_value": 0.83, "n": 60}
-        return {"naive": {"skill": naive} | row, "drift": {"skill": drift} | row}
-
-    table = {"volume": against(0.23, 0.24), "close": against(-0.0207, 0.3), "x": against(0.1, 0)}
-    title, text = _variate_tables(table)
-    assert title == "## By variate"
-    assert text.splitlines()[2:5] == [
-        "| close | no change | -2.1 % | -7.0 % to 3.0 % | 0.8300 | 60 |",
-        "| close | drift | 30.0 % | -7.0 % to 3.0 % | 0.8300 | 60 |",
-        "| x | no change | 10.0 % | -7.0 % to 3.0 % | 0.8300 | 60 |",
-    ]
-    assert _variate_tables({"close": table["close"]}) == []
 
 
 def test_every_base_of_unknown_training_data_is_a_limit():

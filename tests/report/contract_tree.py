@@ -449,6 +449,7 @@ def _write_candidate(root):
     }
     _json(folder / "config.json", config)
     (folder / "model.safetensors").write_bytes(b"weights")
+    _json(root / "models/calibration.json", {"method": "none"})
     splits = (root / "data/splits.json").read_bytes()
     _json(
         folder / "run.json",

@@ -1,25 +1,23 @@
-"""The model card: what a registered candidate is, what it was made from and how it was judged.
+"""The model card: what a candidate is, what it was made from and how it was judged.
 
-``card.json`` is canonical; ``card.md`` is the same for readers.
+``card.json`` is canonical and holds all that the verdict rests on; ``card_page`` makes ``card.md``
+of it, the same for readers. A card is written for every outcome.
 """
 
 import hashlib
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
-from toto_core.evaluation.contamination import overlap_text
 from toto_core.evaluation.gate import CELL, side_by_side, skill
 from toto_core.evaluation.grouping import group_means
-from toto_core.evaluation.verdict import MODEL, TITLES, Verdict, in_order, p_value_text, percent
+from toto_core.evaluation.verdict import MODEL, Verdict
 from toto_core.registry.fingerprint import combined
 
 NUM_WORST = 10
-SKILL_HEAD = ("skill", "95 % interval", "p", "origins")
 NOT_STATED = "not stated"
 AFFILIATION = (
     "An independent implementation of the published Toto 2.0 architecture. "
@@ -67,14 +65,16 @@ class Evidence:
 
 def model_card(verdict: Verdict, evidence: Evidence, losses: pl.DataFrame) -> dict[str, Any]:
     """Return the card as plain values, the same for the same inputs."""
+    verdict_json = verdict.to_json()
     return {
         "name": "toto",
         "outcome": verdict.outcome,
         "headline": verdict.headline,
         "attempt": verdict.attempt,
+        **{key: verdict_json[key] for key in ("checks", "claims", "tests")},
         "candidate_hash": combined(evidence.candidate_files),
         "candidate_files": dict(evidence.candidate_files),
-        "verdict_hash": _json_hash(verdict.to_json()),
+        "verdict_hash": _json_hash(verdict_json),
         "snapshot": evidence.snapshot,
         "hashes": dict(evidence.hashes),
         "model": dict(evidence.config),
@@ -92,7 +92,7 @@ def model_card(verdict: Verdict, evidence: Evidence, losses: pl.DataFrame) -> di
             key: evidence.evaluation.get(key)
             for key in (
                 *("pooled", "skill", "skill_by_variate", "by_variate"),
-                *("coverage", "exclusions", "seasonality"),
+                *("coverage", "exclusions", "seasonality", "calibration", "calibrate"),
             )
         },
         "contamination": dict(evidence.evaluation.get("contamination") or {}),
@@ -153,83 +153,6 @@ def licence_of(source: str, licences: Mapping[str, str]) -> str:
     return licences[max(depths, key=lambda name: depths[name])] if depths else NOT_STATED
 
 
-def card_markdown(card: Json, verdict: Verdict) -> str:
-    """Return the card for readers."""
-    data, splits = card["data"], card["splits"]
-    blocks = [
-        f"# {card['name']}: {card['outcome']}",
-        str(card["headline"]),
-        f"{card['affiliation']}",
-        "## What it is",
-        _table(
-            ("property", "value"),
-            [
-                *((key, value) for key, value in sorted(card["model"].items())),
-                ("candidate", f"`{card['candidate_hash']}`"),
-                *(("fine-tuned from", _named(base)) for base in bases(card["run"])),
-                ("attempt on this test period", card["attempt"]),
-            ],
-        ),
-        "## Verdict",
-        _table(
-            ("check", "outcome", "found", "allowed"),
-            [(c.name, c.outcome, c.found, c.allowed) for c in verdict.checks],
-        ),
-        "Reported beside the verdict, deciding nothing:",
-        _table(
-            ("claim", "outcome", "found", "needed"),
-            [(c.name, c.outcome, c.found, c.allowed) for c in verdict.claims],
-        ),
-        "## Skill",
-        "1 - loss of the model / loss of the baseline, with two-sided 95 % intervals over the "
-        "origins; p is one-sided.",
-        *_skill_tables(card["scores"].get("skill") or {}),
-        *_variate_tables(card["scores"].get("skill_by_variate") or {}),
-        "## Data",
-        f"{data['series']} series of {data['items']} items, {data['rows']} rows, "
-        f"{data['first_timestamp']} to {data['last_timestamp']}.",
-        _table(
-            ("source", "rows", "licence"),
-            [(s["source"], s["rows"], s["licence"]) for s in data["sources"]],
-        ),
-        f"Trained before {splits['validation_start']}, stopped by the time until "
-        f"{splits['test_start']}, judged until {splits['test_end']} at "
-        f"{splits['num_test_origins']} origins, {splits['prediction_length']} steps ahead.",
-        "Overlap of the judged values with the training data: "
-        f"{overlap_text(card['contamination'])}.",
-        "## Weakest series",
-        _table(
-            ("series", "skill against no change", "held out"),
-            [
-                (f"{w['item_id']} / {w['variate']}", percent(w["skill"]), w["held_out"])
-                for w in card["worst_series"]
-            ],
-        ),
-        "## Limits",
-        "\n".join(f"- {limit}" for limit in card["limits"]),
-        "## Hashes (SHA-256)",
-        _table(
-            ("what", "hash"),
-            [
-                *((name, f"`{value}`") for name, value in card["candidate_files"].items()),
-                *((name, f"`{value}`") for name, value in sorted(card["hashes"].items())),
-                *(
-                    (f"{base['init']}/{name}", f"`{value}`")
-                    for base in bases(card["run"])
-                    for name, value in sorted(base["sha256"].items())
-                ),
-                ("test period", f"`{card['snapshot']}`"),
-                ("verdict", f"`{card['verdict_hash']}`"),
-            ],
-        ),
-    ]
-    return "\n\n".join(blocks) + "\n"
-
-
-def _named(base: Json) -> str:
-    return f"{base['init']}, commit {base['revision']}" if base["revision"] else base["init"]
-
-
 def _data(evidence: Evidence) -> dict[str, Any]:
     ingest, validate = evidence.ingest, evidence.validate
     sources = [
@@ -250,57 +173,6 @@ def _data(evidence: Evidence) -> dict[str, Any]:
         "rows_quarantined": validate.get("rows_quarantined"),
         "sources": sources,
     }
-
-
-def _skill_tables(skills: Json) -> list[str]:
-    titles = {"candidate": "Seen series", "held_out": "New series", "crossval": "Rolling refits"}
-    blocks = []
-    for key, title in titles.items():
-        rows = _skill_rows(skills.get(key) or {})
-        if rows:
-            blocks.append(_table((title, *SKILL_HEAD), rows))
-    return blocks
-
-
-def _variate_tables(by_variate: Json) -> list[str]:
-    """One table, the variate with the lowest skill against no change first."""
-    if len(by_variate) < 2:
-        return []
-    order = sorted(by_variate, key=lambda name: (_skill_of(by_variate[name]), name))
-    rows = [(name, *row) for name in order for row in _skill_rows(by_variate[name])]
-    return ["## By variate", _table(("Seen series", "against", *SKILL_HEAD), rows)]
-
-
-def _skill_of(table: Json) -> float:
-    found = _number((table.get("naive") or {}).get("skill"))
-    return -math.inf if math.isnan(found) else found
-
-
-def _skill_rows(table: Json) -> list[tuple[object, ...]]:
-    return [
-        (
-            TITLES[baseline],
-            percent(_number(row.get("skill"))),
-            f"{percent(_number(row.get('lower')))} to {percent(_number(row.get('upper')))}",
-            p_value_text(_number(row.get("p_value"))),
-            row.get("n"),
-        )
-        for baseline, row in ((b, table[b]) for b in in_order(table))
-    ]
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else float("nan")
-
-
-def _table(head: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
-
-
-def _cell(value: object) -> str:
-    text = str(value).replace("&", "&amp;").replace("<", "&lt;")
-    return text.replace("|", "\\|").replace("\n", " ")
 
 
 def _json_hash(value: object) -> str:

@@ -45,6 +45,12 @@ def promotion_of(lines: Sequence[Line], version: str) -> Line | None:
     return next(found, None)
 
 
+def calibration_of(facts: Line) -> str | None:
+    """Return the hash of the calibration that a line or a card names; None if it has none."""
+    found = _part(facts, "hashes").get("calibration")
+    return str(found) if found else None
+
+
 def tags_of(lines: Sequence[Line], *, after: int = 0) -> list[tuple[str, str]]:
     """Return name and commit of every tag that the log names, from line ``after`` + 1 on."""
     tags = []
@@ -88,7 +94,12 @@ def require_promotable(
             f"promote: models/candidate = {found[:12]}, the card was written for {judged[:12]}; "
             "run dvc repro (or dvc checkout) so that both belong together"
         )
-    versions = [str(line["version"]) for line in lines if line.get("candidate") == judged]
+    own = judged, calibration_of(card)
+    versions = [
+        str(line["version"])
+        for line in lines
+        if line.get("kind") != ROLLBACK and (line.get("candidate"), calibration_of(line)) == own
+    ]
     if versions:
         faults.append(
             f"promote: candidate {judged[:12]} = {versions[-1]} already, a new one is needed; "
