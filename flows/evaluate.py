@@ -17,6 +17,9 @@ from toto_core.config import EvaluateParams, Params
 from toto_core.data.shards import write_table
 from toto_core.data.splits import Splits
 from toto_core.evaluation.backtest import Predict, asked
+from toto_core.evaluation.conformal import Calibration
+from toto_core.evaluation.conformal.answers import UNCALIBRATED, before_and_after
+from toto_core.evaluation.conformal.effect import calibration_effect, coverage_by_step
 from toto_core.evaluation.metrics import MODEL, QUANTILE_LEVELS, Profile, Tally
 from toto_core.evaluation.scores import (
     CANDIDATE,
@@ -28,15 +31,17 @@ from toto_core.evaluation.scores import (
 )
 from toto_core.evaluation.verdict import BASE, in_order
 from toto_core.files import write_json, writing
+from toto_core.registry.fingerprint import model_sha256
 
 
 def run(params: Params, root: Path) -> Summary:
     """Forecast the test period with the candidate of ``root`` and judge it beside the baselines.
 
-    A candidate that was fine-tuned is judged beside its base model too.
+    Its quantiles are those that models/calibration.json corrects. A candidate that was fine-tuned
+    is judged beside its base model too.
 
     Raises:
-        CheckpointError: if there is no usable candidate.
+        CheckpointError: if there is no usable candidate, or the correction is that of another one.
         DataError: as ``judge_forecaster`` does.
     """
     # Only here does the judge meet a network: torch is slow to import.
@@ -65,6 +70,9 @@ def run(params: Params, root: Path) -> Summary:
         return predict
 
     predict = forecaster_of(root / paths.CANDIDATE)
+    calibration = Calibration.load(
+        root / paths.CALIBRATION, candidate=model_sha256(root / paths.CANDIDATE)
+    )
     base = stored_base(root / paths.CANDIDATE, root)
     return judge_forecaster(
         predict,
@@ -72,6 +80,7 @@ def run(params: Params, root: Path) -> Summary:
         root,
         context_length=context_length,
         base=forecaster_of(base) if base else None,
+        calibration=calibration,
     )
 
 
@@ -82,6 +91,7 @@ def judge_forecaster(
     *,
     context_length: int,
     base: Predict | None = None,
+    calibration: Calibration | None = None,
 ) -> Summary:
     """Judge any forecaster on the test period of ``root``, and the stored refits with it.
 
@@ -89,6 +99,7 @@ def judge_forecaster(
         predict: as in ``backtest``.
         context_length: newest points before an origin that the forecaster is shown.
         base: the model that it was fine-tuned from, which is then one more to be beaten.
+        calibration: corrects what ``predict`` says before it is judged, not what ``base`` says.
 
     Raises:
         DataError: if nothing can be judged, if the forecasts are no forecasts, or if forecasts
@@ -96,23 +107,27 @@ def judge_forecaster(
     """
     splits = Splits.load(root / paths.SPLITS)
     refits = refit_forecasts(root, splits, (MODEL, *params.baselines))
-    predictors = {MODEL: predict} | ({BASE: base} if base else {})
+    answers = {
+        name: asked(ask, splits.prediction_length, context_length)
+        for name, ask in ((MODEL, predict), (BASE, base))
+        if ask is not None
+    }
+    if calibration is not None and calibration.is_on:
+        answers[UNCALIBRATED], answers[MODEL] = before_and_after(answers[MODEL], calibration)
     path = root / paths.FORECASTS / "candidate.parquet"
     panel = forecast_panel(
         root,
-        {
-            name: asked(ask, splits.prediction_length, context_length)
-            for name, ask in predictors.items()
-        },
+        answers,
         params,
         path,
         context_length=context_length,
         fingerprinted=(root / paths.SEEN).is_file(),
     )
-    forecasters = (*predictors, *params.baselines)
+    forecasters = (*answers, *params.baselines)
     tally = Tally(panel.facts, forecasters=forecasters, source=CANDIDATE).add_all(tables_of(path))
     of_refits = Tally(panel.facts, forecasters=(MODEL, *params.baselines), source=CROSSVAL)
-    losses = pl.concat([tally.losses(), of_refits.add_all([refits]).losses()])
+    of_candidate = tally.losses()
+    losses = pl.concat([_judged(of_candidate), of_refits.add_all([refits]).losses()])
     report = evaluation_report(
         losses,
         tally.profile,
@@ -121,22 +136,44 @@ def judge_forecaster(
         outside=panel.outside,
         seasonality=panel.seasonality,
     )
+    if calibration is not None:
+        report["calibrate"] = calibration_effect(
+            of_candidate, tally.profile, calibration, overlap=splits.overlap
+        )
     report["items_by_inferred_season"] = panel.inferred
     report["contamination"] = contamination_of(
         root / paths.SEEN, panel, splits, name=str(paths.CANDIDATE)
     )
-    _write(root, losses, tally.profile, report)
+    coverage = coverage_by_step(
+        tables_of(path),
+        panel.facts,
+        forecasters=forecasters,
+        prediction_length=splits.prediction_length,
+    )
+    _write(root, losses, tally.profile, coverage, report)
     return _summary(report)
 
 
-def _write(root: Path, losses: pl.DataFrame, profile: Profile, report: dict[str, Any]) -> None:
+def _judged(table: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of what is judged: not those of the model before its correction."""
+    return table.filter(pl.col("forecaster") != UNCALIBRATED)
+
+
+def _write(
+    root: Path,
+    losses: pl.DataFrame,
+    profile: Profile,
+    coverage: pl.DataFrame,
+    report: dict[str, Any],
+) -> None:
     with writing(root / paths.LOSSES) as temporary:
         write_table(temporary, losses)
     for name, table in {
-        "horizon": profile.by_step(),
-        "hours": profile.by_hour(),
+        "horizon": _judged(profile.by_step()),
+        "hours": _judged(profile.by_hour()),
         "origins": origin_scores(blocks_of(losses)["candidate"]),
         "calibration": profile.coverage(),
+        "coverage": coverage,
         "pit": profile.pit(),
         "items": item_scores(losses),
     }.items():

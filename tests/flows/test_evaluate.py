@@ -23,7 +23,7 @@ from judged_project import (
     write_project,
 )
 
-from flows import evaluate, paths
+from flows import calibrate, evaluate, paths
 from toto_core.data.fingerprints import record
 from toto_core.errors import CheckpointError, DataError
 from toto_core.evaluation.baselines import baseline_quantiles
@@ -248,8 +248,12 @@ def test_the_stage_judges_a_network(tmp_path):
     Toto2(for_context(SIZES["nano"], CONTEXT), seed=0).save_pretrained(tmp_path / paths.CANDIDATE)
     model = PARAMS.model.model_copy(update={"context_length": CONTEXT})
     params = PARAMS.model_copy(update={"evaluate": EVALUATE, "model": model})
+    with pytest.raises(DataError, match=r"calibration\.json: no such file .* dvc repro calibrate"):
+        evaluate.run(params, tmp_path)
+    calibrate.run(params, tmp_path)
     summary = evaluate.run(params, tmp_path)
     assert summary.metrics["mase"] > 0
+    assert report_of(tmp_path)["calibrate"]["reason"].startswith("not calibrated: ")
     forecasts = pl.read_parquet(tmp_path / paths.FORECASTS / "candidate.parquet")
     assert forecasts.height == 4 * NUM_ORIGINS * H
     assert np.isfinite(forecasts["model"].to_numpy()).all()

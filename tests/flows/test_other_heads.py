@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from small_corpus import small_params
 
-from flows import crossval, evaluate, train
+from flows import calibrate, crossval, evaluate, train
 from flows.fitting import model_config
 from toto_core.evaluation.backtest import forecasts_schema
 from toto_core.model import Toto2
@@ -29,10 +29,12 @@ def judged(request, prepared, tmp_path):
         model=HEADS[request.param],
         crossval={"max_steps": 2},
         train={"max_steps": 4, "huber_share": 0.2},
+        calibrate={"min_origins": 3, "min_scores": 100, "shrinkage": False},
     )
     train.run(params, root)
     for fold in (0, 1):
         crossval.run(params, root, fold=fold)
+    calibrate.run(params, root)
     evaluate.run(params, root)
     return root, params
 
@@ -47,7 +49,8 @@ def test_other_head_goes_from_the_corpus_to_the_verdict(judged):
     assert facts["model"]["head"] == params.model.head
     for name in ("fold-0", "fold-1", "candidate"):
         table = pl.read_parquet(root / f"data/forecasts/{name}.parquet")
-        assert table.schema == forecasts_schema(("model", *params.evaluate.baselines))
+        own = ("model", "uncalibrated") if name == "candidate" else ("model",)
+        assert table.schema == forecasts_schema((*own, *params.evaluate.baselines))
         quantiles = table["model"].to_numpy()
         assert quantiles.shape[1] == 9
         assert np.isfinite(quantiles).all()
