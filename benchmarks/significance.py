@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import stdtrit
+from scipy.stats import skew
 from significance_variants import (
     GATE,
     VARIANTS,
@@ -30,6 +32,7 @@ from significance_variants import (
     sum_of_autoregression,
 )
 
+from toto_core.evaluation.gate import PREFERRED_ORIGINS
 from toto_core.evaluation.significance import ewc_rows
 
 STORED = Path(__file__).parents[1] / "tests" / "golden" / "size_power.json"
@@ -51,7 +54,7 @@ PERSISTENT: Mapping[str, Process] = {
 }
 
 Shares = dict[str, float]
-Row = tuple[str, list[tuple[float, float | None]]]  # title, then (simulated, stored) of each cell
+Row = tuple[str, Sequence[tuple[float, float | None]]]  # title; simulated, stored
 
 
 def main() -> None:
@@ -187,30 +190,38 @@ def persistence(stored: Mapping[str, Any], replications: int) -> Table:
 
 
 def halved(stored: Mapping[str, Any], replications: int) -> Table:
-    """The level of 2.5 % that lopsided differentials are given."""
-    cells = tuple(stored["halved_level"])
+    """What half the level does for lopsided differentials, and where the gate takes it."""
+    cells, theirs = tuple(stored["halved_level"]), stored["halved_level"]
+    found = [
+        rejections(
+            skewed, cell, (COSINES, GATE), replications=replications, size=0.025, two_sided=False
+        )
+        for cell in cells
+    ]
     rows: list[Row] = [
         (
-            name,
-            [
-                (
-                    rejections(
-                        skewed,
-                        cell,
-                        (name,),
-                        replications=replications,
-                        size=0.025,
-                        two_sided=False,
-                    )[name],
-                    stored["halved_level"][cell] if name == COSINES else None,
-                )
-                for cell in cells
-            ],
-        )
-        for name in (COSINES, GATE)
+            f"{COSINES}: at 2.5 %",
+            [(f[COSINES], theirs[c]) for f, c in zip(found, cells, strict=True)],
+        ),
+        (f"{GATE}: at 2.5 %", [(f[GATE], None) for f in found]),
     ]
-    title = "Lopsided differentials at half the level, one-sided 2.5 %"
+    for name, process in (("lopsided", skewed), ("even", moving_sum)):
+        shares = [(by_the_gates_rule(process, cell, replications), None) for cell in cells]
+        rows.append((f"{GATE}: {name}, halved by its rule", shares))
+    title = "Half the level, one-sided: lopsided differentials, and the gate's rule"
     return title, cells, rows, stored["replications"]["skewed"]
+
+
+def by_the_gates_rule(process: Process, cell: str, replications: int) -> float:
+    """Return the share that the gate rejects at 5 %, halved for few or lopsided origins."""
+    n, h = sizes(cell)
+    count = 0
+    for d in batches(process, n, h, replications):
+        is_halved = (n < PREFERRED_ORIGINS) | (np.abs(skew(d, axis=1)) > 1)
+        rows = ewc_rows(d, h=h)
+        critical = stdtrit(rows.df, np.where(is_halved, 0.975, 0.95))
+        count += np.count_nonzero((rows.mean > critical * rows.std_error) & rows.conclusive)
+    return 100 * count / replications
 
 
 def power(stored: Mapping[str, Any], replications: int) -> Table:
