@@ -5,6 +5,8 @@ import math
 import numpy as np
 import pytest
 from dm_golden import GOLDEN, panel
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from toto_core.evaluation.significance import (
     clustered_variance,
@@ -138,3 +140,30 @@ def test_all_faults_of_a_panel_are_named():
     assert "1 of 3 series have no origin" in str(found.value)
     with pytest.raises(ValueError, match="by = 'both', series or time is needed with small_sample"):
         clustered_variance(np.ones((2, 3)), by="both", small_sample=True)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.integers(2, 9), st.integers(16, 50), st.floats(0.01, 100), st.randoms(use_true_random=False)
+)
+def test_neither_the_order_of_the_series_nor_the_unit_matters(num_series, n, unit, random):
+    d_NT = small_panel(num_series, n, seed=n)
+    order = list(range(num_series))
+    random.shuffle(order)
+    clusters_N = np.arange(num_series) // 2
+    plain = panel_test(d_NT, h=1, estimand="new series", clusters_N=clusters_N)
+    other = panel_test(
+        unit * d_NT[order], h=1, estimand="new series", clusters_N=5 - clusters_N[order]
+    )
+    assert (other.outcome, other.df) == (plain.outcome, plain.df)
+    assert other.statistic == pytest.approx(plain.statistic, nan_ok=True)
+
+
+def test_new_series_are_never_surer_than_these():
+    for seed in range(20):
+        d_NT = small_panel(4, 40, seed=seed)
+        these, new = (
+            panel_test(d_NT, h=1, estimand=estimand) for estimand in ("these series", "new series")
+        )
+        assert new.std_error >= these.std_error * (1 - 1e-12)
+        assert new.df <= these.df
