@@ -18,7 +18,7 @@ from toto_core.data.shards import write_table
 from toto_core.data.splits import Splits
 from toto_core.evaluation.backtest import Predict, asked
 from toto_core.evaluation.conformal import Calibration
-from toto_core.evaluation.conformal.answers import UNCALIBRATED, before_and_after
+from toto_core.evaluation.conformal.answers import before_and_after
 from toto_core.evaluation.conformal.effect import calibration_effect, coverage_by_step
 from toto_core.evaluation.metrics import MODEL, QUANTILE_LEVELS, Profile, Tally
 from toto_core.evaluation.scores import (
@@ -29,7 +29,7 @@ from toto_core.evaluation.scores import (
     item_scores,
     origin_scores,
 )
-from toto_core.evaluation.verdict import BASE, in_order
+from toto_core.evaluation.verdict import BASE, UNCALIBRATED, in_order
 from toto_core.files import write_json, writing
 from toto_core.registry.fingerprint import model_sha256
 
@@ -141,6 +141,7 @@ def judge_forecaster(
             of_candidate, tally.profile, calibration, overlap=splits.overlap
         )
     report["items_by_inferred_season"] = panel.inferred
+    report["fallbacks"] = panel.fallbacks
     report["contamination"] = contamination_of(
         root / paths.SEEN, panel, splits, name=str(paths.CANDIDATE)
     )

@@ -17,10 +17,9 @@ from toto_core.errors import DataError
 from toto_core.files import whole_parquet, writing
 from toto_core.report.fans import choose_fans
 from toto_core.report.page import Material, page
-from toto_core.report.quantiles_part import coverage_by_step
 
 STAGES = ("ingest", "validate", "split", "augment", "train", "evaluate")
-PLOTS = ("loss", "augmentation", "horizon", "calibration", "hours", "pit")
+PLOTS = ("loss", "augmentation", "horizon", "calibration", "coverage", "hours", "pit")
 FLOATS = {
     "before": pl.Float64,
     "after": pl.Float64,
@@ -42,7 +41,6 @@ def run(params: Params, root: Path) -> Summary:
         schema={"item_id": pl.String, "variate": pl.String, "origin": losses.schema["origin"]},
     ).unique()
     forecasts = pl.scan_parquet(whole_parquet(root / paths.FORECASTS / "candidate.parquet"))
-    seen = losses.lazy().filter(~pl.col("held_out")).select(KEYS).unique()
     history = pl.scan_parquet(shard_paths(root / paths.VALID))
     registry, quarantine = root / paths.REGISTRY, root / paths.QUARANTINE
     bad_rows = pl.scan_parquet(whole_parquet(quarantine / "rows.parquet"))
@@ -57,7 +55,6 @@ def run(params: Params, root: Path) -> Summary:
             attempts=_json(registry / "evidence" / "attempts.json")["attempts"],
             losses=losses,
             plots={name: _plot(root, name) for name in PLOTS},
-            coverage=coverage_by_step(forecasts.join(seen, on=KEYS, how="semi")),
             fans=fans,
             forecasts=forecasts.join(keys, on=[*KEYS, "origin"], how="semi").collect(),
             history=history.join(keys, on=KEYS, how="semi").collect(),

@@ -361,6 +361,7 @@ def _write_metrics(root, forecasts, losses, splits):
         "horizon": profile.by_step(),
         "hours": profile.by_hour(),
         "calibration": profile.coverage(),
+        "coverage": _coverage(forecasts),
         "pit": profile.pit(),
     }.items():
         table.write_csv(plots / f"{name}.csv")
@@ -378,6 +379,18 @@ def _profile(forecasts, losses):
     facts = losses.select("item_id", "variate", "group", "held_out", "scale")
     tally = Tally(facts.unique(), forecasters=("model", *BASELINES), source="candidate")
     return tally.add_all([forecasts]).profile
+
+
+def _coverage(forecasts):
+    rows = []
+    for (step,), part in forecasts.sort("step").group_by("step", maintain_order=True):
+        below = (part["target"].to_numpy()[:, None] <= part["model"].to_numpy()).mean(axis=0)
+        rows += [
+            ("model", step, level, share, part.height)
+            for level, share in zip(LEVELS, below, strict=True)
+        ]
+    names = ["forecaster", "step", "level", "coverage", "num_cells"]
+    return pl.DataFrame(rows, schema=names, orient="row")
 
 
 def _skills(losses, shift=0.0):

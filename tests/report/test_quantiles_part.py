@@ -1,14 +1,13 @@
 """Coverage by step is counted, and the titles say what the bars and lines show."""
 
 import re
-from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
 import pytest
 
-from toto_core.evaluation.verdict import MODEL
-from toto_core.report.quantiles_part import BEFORE, coverage_by_step, quantiles_section
+from toto_core.evaluation.verdict import MODEL, UNCALIBRATED
+from toto_core.report.quantiles_part import interval_by_step, quantiles_section
 
 LEVELS = np.arange(1, 10) / 10
 
@@ -23,17 +22,22 @@ def section(*tables, by_step=None, **evaluate):
     return html.replace("\N{NARROW NO-BREAK SPACE}", " ")
 
 
-def test_coverage_by_step_counts_the_closed_interval_and_skips_missing_targets():
-    quantiles = [np.linspace(1.0, 9.0, 9)] * 4
-    forecasts = pl.LazyFrame(
+def test_interval_by_step_is_what_lies_between_the_outer_quantiles():
+    levels = [0.1, 0.5, 0.9]
+    table = pl.DataFrame(
         {
-            "origin": [datetime(2026, 1, 1, tzinfo=UTC)] * 4,
-            "step": [1, 1, 1, 2],
-            "target": [1.0, 9.5, None, 9.0],
-            MODEL: pl.Series(quantiles, dtype=pl.Array(pl.Float32, 9)),
+            "forecaster": [MODEL] * 6 + ["naive"] * 3,
+            "step": [2, 2, 2, 1, 1, 1, 1, 1, 1],
+            "level": levels * 3,
+            "coverage": [0.25, 0.5, 0.75, 0.0, 0.5, 1.0, 0.5, 0.5, 0.5],
+            "num_cells": [4] * 3 + [2] * 6,
         }
     )
-    assert coverage_by_step(forecasts).rows() == [(1, MODEL, 2, 0.5), (2, MODEL, 1, 1.0)]
+    assert interval_by_step(table).rows() == [
+        (1, MODEL, 1.0, 2),
+        (2, MODEL, 0.5, 4),
+        (1, "naive", 0.0, 2),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +61,7 @@ def test_reliability_says_how_far_off_and_where():
 
 
 def test_quantiles_before_calibration_are_drawn_beside_those_after():
-    html = section(coverage(LEVELS), coverage(LEVELS / 2, BEFORE))
+    html = section(coverage(LEVELS), coverage(LEVELS / 2, UNCALIBRATED))
     assert "Before calibration off by 25.0 %." in html
     assert html.count('class="line before"') == 4  # two lines and their keys
     assert "before" not in section(coverage(LEVELS)).lower().replace("before the", "")
@@ -83,6 +87,20 @@ def test_sharpness_lists_the_widths_of_all():
     html = section(coverage(LEVELS), pooled=pooled)
     assert '<th scope="row">the model</th><td class="num">81.0 %</td><td class="num">1.250' in html
     assert '<th scope="row">no change</th><td class="num">70.0 %</td><td class="num">unkn' in html
+
+
+def test_correction_says_what_it_was_learned_from_and_what_it_did():
+    gain = {"skill": -0.012, "lower": -0.02, "upper": -0.004}
+    found = {"method": "each_step", "num_scores": 1234, "num_origins": 14, "gain": gain}
+    before = {"pooled": {"coverage80": 0.7}, "calibration": {"sharpness": 0.9}}
+    pooled = {MODEL: {"coverage80": 0.81, "sharpness": 1.25}}
+    html = section(coverage(LEVELS), calibrate=found | {"before": before}, pooled=pooled)
+    assert "(each step) from 1 234 scores at 14 origins before the test period." in html
+    minus = "\N{MINUS SIGN}"
+    assert f"raises the loss by 1.20 % (two-sided 95 % interval of the gain: {minus}2.0 to" in html
+    assert '"row">before calibration</th><td class="num">70.0 %</td><td class="num">0.900' in html
+    html = section(coverage(LEVELS), calibrate={"reason": "6 origins, 10 are needed"})
+    assert "The quantiles are the model&#x27;s own: 6 origins, 10 are needed." in html
 
 
 def test_no_coverage_is_said():

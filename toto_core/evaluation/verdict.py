@@ -10,6 +10,7 @@ PASS, FAIL, INCONCLUSIVE = "PASS", "FAIL", "INCONCLUSIVE"
 MODEL = "model"
 MANDATORY = MANDATORY_BASELINES
 BASE = "base"  # what a fine-tuned model began as
+UNCALIBRATED = "uncalibrated"  # the model's own quantiles, before their correction
 # In the order in which they are shown.
 TITLES = {
     MODEL: "the model",

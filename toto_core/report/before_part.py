@@ -91,7 +91,7 @@ def _protocol(protocol: Json, verdict: Json) -> str:
     for path, value in flat(protocol):
         groups.setdefault(path[0], []).append((".".join(path[1:]) or path[0], value))
     rows = [(f"{g}: {name}" if name != g else g, v) for g, vs in groups.items() for name, v in vs]
-    listed = table(("what", "frozen value"), rows, caption="The frozen protocol")
+    listed = table(("what", "frozen value"), rows, caption="The frozen protocol", css="values")
     return (
         '<h3>Protocol</h3><p class="note">Data, origins, metrics, baselines and every threshold '
         f"were written down before training. {escape(said)}</p>"

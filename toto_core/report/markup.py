@@ -112,7 +112,7 @@ def table(
     ]
     aligned = [' class="num"' if flag else "" for flag in numeric]
     cells = "".join(
-        f'<th scope="col"{c}>{escape(h)}</th>' for h, c in zip(head, aligned, strict=True)
+        f'<th scope="col"{c}>{escape(prose(h))}</th>' for h, c in zip(head, aligned, strict=True)
     )
     body = ""
     for row in rows:

@@ -13,7 +13,7 @@ from toto_core.report.data_part import data_section, quarantine_section
 from toto_core.report.error_lines import hour_section, step_section
 from toto_core.report.fans import Fan, fans_section
 from toto_core.report.markup import Json, freq_text
-from toto_core.report.quantiles_part import quantiles_section
+from toto_core.report.quantiles_part import interval_by_step, quantiles_section
 from toto_core.report.scores_part import scores_section
 from toto_core.report.series_part import series_section, series_table
 from toto_core.report.skill_part import baselines_of, hardest, skill_section
@@ -34,8 +34,7 @@ class Material:
         protocol: what was frozen before training; empty where nothing was.
         attempts: the ledger's records of this test period, oldest first.
         plots: tables of ``reports/plots`` by name: loss, augmentation, horizon, calibration,
-            hours and pit; one without rows draws nothing.
-        coverage: from ``coverage_by_step``.
+            coverage, hours and pit; one without rows draws nothing.
         fans: which forecasts are drawn; ``forecasts`` and ``history`` hold at least their rows.
         bad_rows: ``data/quarantine/rows.parquet``, some of it; ``bad_series`` likewise.
     """
@@ -49,7 +48,6 @@ class Material:
     attempts: Sequence[Json]
     losses: pl.DataFrame
     plots: Mapping[str, pl.DataFrame]
-    coverage: pl.DataFrame
     fans: Sequence[Fan]
     forecasts: pl.DataFrame
     history: pl.DataFrame
@@ -88,7 +86,9 @@ def _judgement(found: Material) -> list[str]:
         calendar_section(found.losses, baselines, first=first),
         step_section(plots["horizon"], freq=freq),
         hour_section(plots["hours"], found.losses["origin"]),
-        quantiles_section(evaluate, plots["calibration"], plots["pit"], found.coverage),
+        quantiles_section(
+            evaluate, plots["calibration"], plots["pit"], interval_by_step(plots["coverage"])
+        ),
         fans_section(found.fans, found.forecasts, found.history, found.splits),
         series_section(series, baselines, first=first),
         scores_section(evaluate),

@@ -1,48 +1,50 @@
 """Do the quantiles hold? Reliability, PIT, coverage by step and sharpness, before and after."""
 
 import math
+from html import escape
 
 import numpy as np
 import polars as pl
 
 from toto_core.evaluation.json_numbers import number
-from toto_core.evaluation.verdict import MODEL
+from toto_core.evaluation.verdict import MODEL, UNCALIBRATED
 from toto_core.report.charts import Chart
-from toto_core.report.markup import Json, count_text, figure, legend, percent_text, section, table
+from toto_core.report.forest import interval_text
+from toto_core.report.markup import (
+    Json,
+    count_text,
+    figure,
+    legend,
+    percent_text,
+    prose,
+    section,
+    table,
+)
 from toto_core.report.palette import rank, title_of
 from toto_core.report.ticks import step_ticks, value_ticks
 
-BEFORE = "uncalibrated"  # the model's own quantiles, before the conformal correction
 SQUARE, HEIGHT = 300, 200
 CLEAR = 0.02  # shares of the truth that differ by less are called equal
-LOW, HIGH = 0, 8  # columns of the levels 0.1 and 0.9
+LOW, HIGH = 0.1, 0.9  # levels that bound the central 80 % interval
 WANTED = 0.8
 TICKS = [(share, percent_text(share, digits=0)) for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
 
 
-def coverage_by_step(forecasts: pl.LazyFrame) -> pl.DataFrame:
-    """Count how often the truth lies in the central 80 % interval, by step and forecaster.
+def interval_by_step(coverage: pl.DataFrame) -> pl.DataFrame:
+    """Return the share of the truth in the central 80 % interval, by step and forecaster.
 
     Args:
-        forecasts: rows of ``data/forecasts/candidate.parquet``.
+        coverage: ``reports/plots/coverage.csv``: forecaster, step, level, coverage (the share at or
+            below the quantile) and num_cells.
 
     Returns:
-        Columns step, forecaster, coverage and num_cells; missing targets are skipped.
+        Columns step, forecaster, coverage and num_cells, sorted.
     """
-    names = [n for n, kind in forecasts.collect_schema().items() if isinstance(kind, pl.Array)]
-    seen = forecasts.filter(pl.col("target").is_finite().fill_null(value=False))
-    inside = [
-        pl.col("target")
-        .is_between(pl.col(name).arr.get(LOW), pl.col(name).arr.get(HIGH))
-        .sum()
-        .alias(name)
-        for name in names
-    ]
-    counts = seen.group_by("step").agg(*inside, num_cells=pl.len()).sort("step").collect()
-    long = counts.unpivot(names, index=["step", "num_cells"], variable_name="forecaster")
-    return long.select(
-        "step", "forecaster", "num_cells", coverage=pl.col("value") / pl.col("num_cells")
-    )
+    keys = ["forecaster", "step"]
+    low, high = (coverage.filter((pl.col("level") - level).abs() < 1e-9) for level in (LOW, HIGH))
+    both = high.join(low.select(*keys, low="coverage"), on=keys, maintain_order="left")
+    inside = both.select("step", "forecaster", pl.col("coverage") - pl.col("low"), "num_cells")
+    return inside.sort(keys)
 
 
 def quantiles_section(
@@ -53,7 +55,7 @@ def quantiles_section(
     Args:
         calibration: ``reports/plots/calibration.csv``: forecaster, level and coverage.
         pit: ``reports/plots/pit.csv``: forecaster, bin and share; may be empty.
-        by_step: from ``coverage_by_step``.
+        by_step: from ``interval_by_step``.
     """
     lead = (
         "A quantile of level 0.9 should lie above the truth in 90 % of all cases. Left: points "
@@ -69,7 +71,29 @@ def quantiles_section(
     own = by_step.filter(pl.col("forecaster") == MODEL)["num_cells"] if by_step.height else ()
     cells = sum(own)
     pair = f'<div class="pair">{_reliability(curves, cells)}{_pit(pit, curves, cells)}</div>'
-    return section("Do the quantiles hold?", lead, pair + _by_step(by_step) + _sharpness(evaluate))
+    body = _correction(evaluate) + pair + _by_step(by_step) + _sharpness(evaluate)
+    return section("Do the quantiles hold?", lead, body)
+
+
+def _correction(evaluate: Json) -> str:
+    """Say what the conformal correction was learned from and what it did to the loss."""
+    found = evaluate.get("calibrate") or {}
+    if not found:
+        return ""
+    gain = found.get("gain") or {}
+    if not gain:
+        text = f"The quantiles are the model's own: {found.get('reason') or 'not corrected'}."
+        return f'<p class="note">{escape(prose(text))}</p>'
+    skill = number(gain.get("skill"))
+    method = str(found.get("method")).replace("_", " ")
+    text = (
+        f"The quantiles are corrected by split conformal prediction ({method}) from "
+        f"{count_text(found.get('num_scores'))} "
+        f"scores at {count_text(found.get('num_origins'))} origins before the test period. That "
+        f"{'lowers' if skill >= 0 else 'raises'} the loss by {percent_text(abs(skill), digits=2)} "
+        f"(two-sided 95 % interval of the gain: {interval_text(gain)})."
+    )
+    return f'<p class="note">{escape(prose(text))}</p>'
 
 
 def _curves(evaluate: Json, calibration: pl.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -94,8 +118,8 @@ def _reliability(curves: dict[str, tuple[np.ndarray, np.ndarray]], cells: int) -
     chart.titles(x="level of the quantile", y="truth below it")
     chart.line([0, 1], [0, 1], "ideal")
     key = [("model", "the model"), ("ideal", "ideal")]
-    if BEFORE in curves:
-        chart.line(*curves[BEFORE], "before")
+    if UNCALIBRATED in curves:
+        chart.line(*curves[UNCALIBRATED], "before")
         key.insert(1, ("before", "before calibration"))
     chart.line(levels, shares, "model")
     chart.dots(levels, shares, "dot")
@@ -106,8 +130,8 @@ def _reliability(curves: dict[str, tuple[np.ndarray, np.ndarray]], cells: int) -
         f"Most at level {levels[worst]:.1f}, where {percent_text(float(shares[worst]))} of the "
         f"truth lies below.{_cells(cells)}"
     )
-    if BEFORE in curves:
-        before = float(np.abs(curves[BEFORE][1] - curves[BEFORE][0]).mean())
+    if UNCALIBRATED in curves:
+        before = float(np.abs(curves[UNCALIBRATED][1] - curves[UNCALIBRATED][0]).mean())
         note = f"Before calibration off by {percent_text(before)}. {note}"
     return figure(title, chart.svg(f"{title}. {note}"), note=note, key=legend(key))
 
@@ -123,8 +147,8 @@ def _pit(pit: pl.DataFrame, curves: dict[str, tuple[np.ndarray, np.ndarray]], ce
     chart.titles(x="place of the truth in the forecast (PIT)", y="share of the truth")
     chart.bars(edges, bins, "model")
     key = [("model swatch", "the model"), ("ideal", f"even: {percent_text(even, digits=0)} each")]
-    if BEFORE in curves:
-        before = _bins(pit, BEFORE, curves)
+    if UNCALIBRATED in curves:
+        before = _bins(pit, UNCALIBRATED, curves)
         middles = (edges[:-1] + edges[1:]) / 2
         chart.line(middles, before, "before")
         key.insert(1, ("before", "before calibration"))
@@ -160,7 +184,11 @@ def _shape(bins: np.ndarray) -> str:
 
 def _by_step(table_: pl.DataFrame) -> str:
     """Coverage of the 80 % interval by step ahead, of the model before and after."""
-    own = table_.filter(pl.col("forecaster").is_in([MODEL, BEFORE])) if table_.height else table_
+    own = (
+        table_.filter(pl.col("forecaster").is_in([MODEL, UNCALIBRATED]))
+        if table_.height
+        else table_
+    )
     if not own.height:
         return ""
     after = own.filter(pl.col("forecaster") == MODEL).sort("step")
@@ -176,7 +204,7 @@ def _by_step(table_: pl.DataFrame) -> str:
     chart.level(WANTED, "ideal")
     labels = [(WANTED, "wanted", "plain"), (float(shares[-1]), "the model", "model")]
     key = [("model", "the model"), ("ideal", "wanted")]
-    before = own.filter(pl.col("forecaster") == BEFORE).sort("step")
+    before = own.filter(pl.col("forecaster") == UNCALIBRATED).sort("step")
     if before.height:
         chart.line(before["step"].to_numpy(), before["coverage"].to_numpy(), "before")
         labels.append((float(before["coverage"][-1]), "before", "plain"))
@@ -208,18 +236,25 @@ def _sharpness(evaluate: Json) -> str:
     own = evaluate.get("calibration") or {}
     if MODEL in pooled and "sharpness" in own:
         pooled[MODEL].setdefault("sharpness", own["sharpness"])
+    before = (evaluate.get("calibrate") or {}).get("before") or {}
+    if before:
+        pooled[UNCALIBRATED] = {**(before.get("calibration") or {}), **(before.get("pooled") or {})}
     shown = [s for s in SPREAD if any(math.isfinite(number(p.get(s[0]))) for p in pooled.values())]
     if not any(key != "coverage80" for key, _, _ in shown):
         return ""
     rows = [
-        (title_of(name), *(_cell(number(pooled[name].get(key)), share) for key, _, share in shown))
-        for name in sorted(pooled, key=rank)
+        (_title(name), *(_cell(number(pooled[name].get(key)), share) for key, _, share in shown))
+        for name in sorted(pooled, key=lambda n: rank(MODEL if n == UNCALIBRATED else n))
     ]
     listed = table(("forecaster", *(title for _, title, _ in shown)), rows, caption="Sharpness")
     return (
         f'{listed}<p class="note">Widths are in units of the usual seasonal change; narrower is '
         "better only among forecasters whose intervals hold what they promise.</p>"
     )
+
+
+def _title(name: str) -> str:
+    return "before calibration" if name == UNCALIBRATED else title_of(name)
 
 
 def _cell(value: float, is_share: bool) -> str:

@@ -101,7 +101,8 @@ font-size:.9rem;color:var(--soft)}
 .line.seasonal_naive{stroke-dasharray:10 3 2 3}.line.base{stroke-dasharray:14 4}
 .line.other0{stroke-dasharray:5 2}.line.other1{stroke-dasharray:1 3}
 .line.other2{stroke-dasharray:9 2 1 2 1 2}.line.other3{stroke-dasharray:3 3 9 3}
-.line.before{stroke:var(--soft);stroke-dasharray:3 3}
+.line.before{stroke:var(--other0);stroke-width:2.2;stroke-dasharray:2 4}
+.note+.pair{margin-top:1.6rem}
 .line.zero{stroke:var(--ink);stroke-width:1}
 .end{fill:var(--c);font:12.5px var(--sans)}
 .bar{fill:var(--c);fill-opacity:.72}
@@ -116,6 +117,7 @@ stroke-dasharray:0 8;stroke-linecap:round}
 .why{color:var(--soft);font-size:.85rem;line-height:1.35;margin:.2rem 0 0;overflow-wrap:anywhere}
 .rule{font:600 .95rem var(--mono);margin:0 0 .2rem}
 .names tbody th{white-space:nowrap}
+.values tbody th{min-width:15rem}.values td{overflow-wrap:anywhere}
 .line.swatch{stroke-width:9;opacity:.3}
 .band.model{fill:var(--model);fill-opacity:.13}
 .dot{fill:var(--model);stroke:var(--paper);stroke-width:1.5}

@@ -7,8 +7,6 @@ import numpy as np
 from toto_core.evaluation.backtest import Answer, Judged
 from toto_core.evaluation.conformal.correction import Calibration
 
-UNCALIBRATED = "uncalibrated"  # the column of the model's own quantiles
-
 
 def before_and_after(answer: Answer, calibration: Calibration) -> tuple[Answer, Answer]:
     """Return the answers of ``answer`` and the corrected ones.

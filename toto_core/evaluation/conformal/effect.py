@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 
 from toto_core.evaluation.calibration import calibration_scores
-from toto_core.evaluation.conformal.answers import UNCALIBRATED
 from toto_core.evaluation.conformal.correction import Calibration
 from toto_core.evaluation.metrics import QUANTILE_LEVELS, SERIES_KEYS, Profile, pooled_scores
 from toto_core.evaluation.scores import blocks_of, compare
+from toto_core.evaluation.verdict import UNCALIBRATED
 
 
 def calibration_effect(
