@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from scipy.special import stdtrit
 
+from toto_core.evaluation.significance import giacomini_white_test
+
 ROOT = Path(__file__).parents[2]
 REPLICATIONS = 4000
 STORED = json.loads((ROOT / "tests" / "golden" / "size_power.json").read_text(encoding="utf-8"))
@@ -129,3 +131,14 @@ def test_series_are_a_sample_where_the_claim_is_about_new_ones():
     )
     assert of_these == pytest.approx(57, abs=10)  # what an independent simulation has
     assert of_new < 8.5  # 1 to 5 there; standard error 1
+
+
+def test_giacomini_white_must_know_the_overlap(simulation):
+    shares = []
+    for n, h, told in ((60, 1, 1), (250, 4, 4), (250, 4, 1)):
+        rows = simulation.moving_sum(np.random.default_rng([n, told]), 500, n, h)
+        shares.append(np.mean([giacomini_white_test(d, h=told).p_value < 0.05 for d in rows]))
+    alone, told, untold = shares
+    assert 0.02 < alone < 0.08  # standard error 0.01
+    assert told < 0.16
+    assert untold > 0.95

@@ -16,7 +16,7 @@ def giacomini_white_test(d: Float[np.ndarray, " n"], *, h: int = 1) -> Statistic
     The instruments are a constant and d at h origins before; the statistic n z' W^-1 z of the
     mean z of instruments times d is chi-square with 2 degrees of freedom. It has no direction: a
     small p-value says that the better forecaster could be chosen by looking back, not which one
-    is better. A monitor, never a gate.
+    is better. A monitor, never a gate: where forecasts overlap it rejects about twice too often.
 
     Args:
         h: overlap of consecutive forecasts, origins; W then has Bartlett weights below lag h.
