@@ -80,8 +80,12 @@ def row(case: str, num_rows: int, steps: int) -> str:
     )
 
 
-def write_raw(folder: Path, case: str, *, num_rows: int, steps: int) -> None:
-    """Write long files, each of some items; shuffled ones hold all items in the order of time."""
+def write_raw(folder: Path, case: str, *, num_rows: int, steps: int, faults: float = 0.0) -> None:
+    """Write long files, each of some items; shuffled ones hold all rows in any order.
+
+    Args:
+        faults: share of the rows that are absent, infinite or there twice, each with a third.
+    """
     folder.mkdir()
     rng = np.random.default_rng(0)
     num_items = num_rows // steps
@@ -98,6 +102,8 @@ def write_raw(folder: Path, case: str, *, num_rows: int, steps: int) -> None:
                 "target": rng.normal(100, 10, count * steps).round(3),
             }
         ).with_columns(pl.col("timestamp").cast(pl.Datetime("us")))
+        if faults:
+            table = with_faults(table, rng, faults)
         if case == "parquet shuffled":
             table = table.sample(fraction=1, shuffle=True, seed=number)
         path = folder / f"{number:05d}.{case.split(maxsplit=1)[0]}"
@@ -107,6 +113,15 @@ def write_raw(folder: Path, case: str, *, num_rows: int, steps: int) -> None:
             compression = "gzip" if case.endswith("gz") else "uncompressed"
             text = table.with_columns(pl.col("timestamp").dt.strftime("%Y-%m-%d %H:%M:%S"))
             text.lazy().sink_csv(path, compression=compression)
+
+
+def with_faults(table: pl.DataFrame, rng: np.random.Generator, share: float) -> pl.DataFrame:
+    """Take rows out, repeat rows, and make values infinite."""
+    drawn = rng.random(table.height)
+    absent, twice, infinite = (drawn < share * part / 3 for part in (1, 2, 3))
+    value = pl.when(pl.Series(infinite & ~twice)).then(float("inf")).otherwise("target")
+    count = np.where(absent, 0, np.where(twice, 2, 1))
+    return table.with_columns(target=value)[np.repeat(np.arange(table.height), count)]
 
 
 def measure(case: str, root: Path) -> dict[str, float]:

@@ -217,7 +217,10 @@ class GroupReader:
         return batch.filter(pl.col(name).is_not_null())
 
     def _runs(self, batch: pl.DataFrame) -> list[tuple[RawFile, int]]:
-        runs = batch[PATH_COLUMN].rle().struct.unnest()
+        paths = batch[PATH_COLUMN]
+        if paths[0] == paths[-1]:  # a file is read in one go
+            return [(self._file_of_location[paths[0]], len(paths))]
+        runs = paths.rle().struct.unnest()
         return [(self._file_of_location[path], length) for length, path in runs.iter_rows()]
 
     def _encode(
