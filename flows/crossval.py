@@ -6,31 +6,42 @@ period, chooses anything.
 """
 
 import argparse
+import dataclasses
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import torch
 
 from flows import paths
+from flows.base_model import BaseModel
 from flows.fitting import Job, fit
 from flows.stage import Summary, run_stage
 from toto_core.config import Params
-from toto_core.data.corpus import fold_cutoff
+from toto_core.data.corpus import Corpus, fold_cutoff
+from toto_core.data.fingerprints import FEW_POINTS, Fingerprints, Recorder, merged
+from toto_core.data.overlap import FOUND, contamination
 from toto_core.data.shards import write_table
-from toto_core.data.splits import Fold, Splits
-from toto_core.data.tables import read_items
-from toto_core.errors import ConfigError
+from toto_core.data.splits import Fold, Splits, to_us
+from toto_core.data.tables import TARGET, num_values, read_items
+from toto_core.errors import ConfigError, DataError
 from toto_core.evaluation.backtest import backtest
-from toto_core.evaluation.metrics import QUANTILE_LEVELS
+from toto_core.evaluation.metrics.keys import QUANTILE_LEVELS
 from toto_core.files import write_json, writing
 from toto_core.inference import Forecaster
 
 
 def run(params: Params, root: Path, *, fold: int) -> Summary:
-    """Refit for ``fold`` and forecast its origins."""
+    """Refit for ``fold`` and forecast its origins.
+
+    Raises:
+        ConfigError: if there is no such fold.
+        DataError: if there is nothing to train on before its cut-off, or as ``flows.fitting.fit``.
+    """
     splits = Splits.load(root / paths.SPLITS)
     segment = _segment(splits, fold)
+    limits = _trained(root, segment) if params.crossval.max_steps else {}
     fitted = fit(job(params, root, fold=fold), track=lambda values, step: None)
     # As the candidate is judged: what differs between the two is what they were trained on.
     model = fitted.model.to_compute(torch.float32)
@@ -50,6 +61,7 @@ def run(params: Params, root: Path, *, fold: int) -> Summary:
     )
     with writing(root / paths.FORECASTS / f"fold-{fold}.parquet") as path:
         write_table(path, forecasts)
+    seen = seen_targets(root, splits, segment, limits, fitted.base)
     curve = [point.loss for point in fitted.state.curve]
     metrics = {
         "origins": len(segment.origins),
@@ -62,13 +74,15 @@ def run(params: Params, root: Path, *, fold: int) -> Summary:
         metrics["train_loss"] = curve[-1]
     write_json(
         root / paths.METRICS / f"crossval-{fold}.json",
-        {"cutoff": segment.cutoff.isoformat(), **metrics},
+        {"cutoff": segment.cutoff.isoformat(), "contamination": seen, **metrics},
     )
     fitted.store.remove()
+    copied = "; some of their targets stand in its training data"
     return Summary(
         text=f"fold {fold} refitted before {segment.cutoff.isoformat()} in "
         f"{metrics['steps']} steps; {metrics['forecasts']} forecasts at "
-        f"{metrics['origins']} origins",
+        f"{metrics['origins']} origins"
+        f"{copied if seen['overlap'] == FOUND else ''}",
         metrics=metrics,
     )
 
@@ -78,6 +92,59 @@ def job(params: Params, root: Path, *, fold: int) -> Job:
     worker = ("crossval", f"--fold={fold}")
     steps = params.crossval.max_steps
     return Job(params, root, f"crossval {fold}", worker, fold_cutoff(fold), steps, validated=False)
+
+
+def _trained(root: Path, segment: Fold) -> dict[str, int]:
+    """Return how many points of each real item the refit may be trained on.
+
+    Raises:
+        DataError: if there are none, but training on real series was asked for.
+    """
+    corpus = Corpus.open(root / paths.CORPUS)
+    limits = corpus.limits_at(fold_cutoff(segment.fold))
+    found = {
+        corpus.item_id(n): int(limits[n])
+        for n in range(corpus.num_items)
+        if not corpus.is_synthetic[n] and limits[n]
+    }
+    if not found and (corpus.weight[~corpus.is_synthetic] > 0).any():
+        raise DataError(
+            f"crossval: real items with a point before {segment.cutoff.isoformat()}, the cut-off "
+            f"of fold {segment.fold} = 0, at least 1 is needed to train on; give more history or "
+            "lower split.num_test_origins"
+        )
+    return found
+
+
+def seen_targets(
+    root: Path, splits: Splits, segment: Fold, limits: dict[str, int], base: BaseModel | None
+) -> dict[str, object]:
+    """Look for the targets of the fold in what the refit was trained on, its base included.
+
+    Args:
+        limits: how many leading points of each item it was trained on.
+
+    Returns:
+        what ``data.overlap.contamination`` does.
+    """
+    later = [fold.cutoff for fold in splits.folds if fold.cutoff > segment.cutoff]
+    period = to_us(segment.cutoff), to_us(min(later, default=splits.test_end))
+    seen = Recorder(all_windows=num_values(root / paths.VALID) <= FEW_POINTS)
+    targets = Recorder(all_windows=True)
+    for item in read_items(root / paths.VALID):
+        rows = [role == TARGET for role in item.roles]
+        if limit := limits.get(item.item_id):
+            seen.add(item.item_id, item.values[:, :limit])
+        first, last = np.searchsorted(item.timestamps, period)
+        targets.add(item.item_id, item.values[rows, first:last])
+    found = seen.fingerprints()
+    if base is not None:
+        stored = base.directory / paths.SEEN.name
+        if stored.is_file():
+            found = merged([found, Fingerprints.load(stored)])
+        else:
+            found = dataclasses.replace(found, unknown=(str(base.facts["init"]),))
+    return contamination(targets.fingerprints(), found)
 
 
 def _segment(splits: Splits, fold: int) -> Fold:

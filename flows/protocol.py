@@ -13,7 +13,7 @@ from toto_core.data.frequency import default_seasonality, parse_freq
 from toto_core.data.shards import write_table
 from toto_core.data.splits import Splits, to_us
 from toto_core.data.tables import TARGET, read_items, read_items_table
-from toto_core.evaluation.metrics import QUANTILE_LEVELS
+from toto_core.evaluation.metrics.keys import QUANTILE_LEVELS
 from toto_core.evaluation.protocol import freeze, protocol_hash, target_hashes
 from toto_core.files import write_json, writing
 from toto_core.registry.fingerprint import combined, file_sha256, folder_files

@@ -56,7 +56,7 @@ def run(params: Params, root: Path) -> Summary:
         verdict = judge(
             losses,
             splits=evidence.splits,
-            evaluation=evidence.evaluation,
+            evaluation=dict(evidence.evaluation) | {"refits": _refits(root, evidence)},
             provenance=_provenance(evidence),
             frozen=frozen,
             earlier_p_values=[_p_value(record.get("p_value")) for record in earlier],
@@ -106,6 +106,15 @@ def _evidence(params: Params, root: Path, losses: pl.DataFrame) -> Evidence:
         snapshot=evaluation_snapshot(losses, splits),
         licences=params.register_.licences,
     )
+
+
+def _refits(root: Path, evidence: Evidence) -> list[object]:
+    """What each refit says of its training data and the targets that it forecast."""
+    paths_of = (
+        root / paths.METRICS / f"crossval-{fold['fold']}.json"
+        for fold in evidence.splits.get("folds") or ()
+    )
+    return [_json(path).get("contamination") for path in paths_of if path.is_file()]
 
 
 def _frozen(params: Params, root: Path, evidence: Evidence) -> Frozen:

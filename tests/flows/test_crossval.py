@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import sys
+from datetime import timedelta
 
 import numpy as np
 import polars as pl
@@ -12,7 +13,9 @@ from small_corpus import small_params
 
 from flows import crossval
 from toto_core.data.corpus import Corpus
-from toto_core.errors import ConfigError
+from toto_core.data.splits import Splits
+from toto_core.data.tables import SERIES_SCHEMA
+from toto_core.errors import ConfigError, DataError
 from toto_core.evaluation.backtest import forecasts_schema
 from toto_core.training.checkpoint import file_hash
 
@@ -108,3 +111,59 @@ def test_command_line_needs_the_fold(monkeypatch, capsys):
         crossval.main()
     assert ended.value.code == 2
     assert "the following arguments are required: --fold" in capsys.readouterr().err
+
+
+def test_refit_says_that_it_has_not_seen_what_it_forecasts(refitted):
+    root, summary = refitted
+    found = json.loads((root / "reports/metrics/crossval-0.json").read_text())["contamination"]
+    assert (found["overlap"], found["items"], found["unknown"]) == ("none", [], [])
+    assert found["asked"] == 3
+    assert "stand in its training data" not in summary.text
+
+
+@pytest.mark.parametrize(("limit", "found"), [(400, ["a"]), (110, [])])
+def test_refit_names_items_whose_targets_stand_in_its_training_data(project, limit, found):
+    """What `a` shows in the fold, `b` has shown from its hundredth step on, seen or not."""
+    rng, steps, first = np.random.default_rng(5), 1000, 700
+    values = rng.standard_normal((3, steps)).cumsum(axis=1)
+    values[1, 100:400] = values[0, first:]
+    stamps = np.datetime64("2025-01-01", "us") + np.arange(steps).astype("timedelta64[h]")
+    time = pl.Series(stamps).dt.replace_time_zone("UTC")
+    columns = {"variate": "x", "timestamp": time}
+    table = pl.concat(
+        pl.DataFrame({"item_id": name, **columns, "value": row})
+        for name, row in zip("abc", values, strict=True)
+    )
+    table.cast(dict(SERIES_SCHEMA)).write_parquet(project / "data/valid/part-00000.parquet")
+    items = pl.read_parquet(project / "data/valid/items.parquet")
+    items.filter(pl.col("variate") == "x").write_parquet(project / "data/valid/items.parquet")
+    known = json.loads((project / "data/splits.json").read_text())
+    cutoff = time[first].isoformat()
+    folds = [{"fold": 0, "cutoff": cutoff, "origins": [cutoff]}]
+    splits = Splits.model_validate(
+        known | {"folds": folds, "test_end": time[-1] + timedelta(hours=1)}
+    )
+    seen = crossval.seen_targets(
+        project, splits, splits.folds[0], dict.fromkeys("abc", limit), None
+    )
+    assert seen["items"] == found
+    assert seen["overlap"] == ("found" if found else "none")
+    assert seen["asked"] == seen["seen_items"] == 3
+
+
+def test_fold_without_anything_to_train_on_is_refused_by_name(project):
+    folder = project / "data/corpus"
+    corpus = Corpus.open(folder)
+    arrays = dict(np.load(folder / "index.npz"))
+    limits = arrays["limits"].copy()
+    limits[~corpus.is_synthetic] = 0
+    np.savez(folder / "index.npz", **(arrays | {"limits": limits}))
+    cutoff = json.loads((project / "data/splits.json").read_text())["folds"][1]["cutoff"]
+    message = (
+        f"crossval: real items with a point before {cutoff.replace('Z', '+00:00')}, the cut-off of "
+        "fold 1 = 0, at least 1 is needed to train on; give more history or lower "
+        "split.num_test_origins"
+    )
+    with pytest.raises(DataError, match=re.escape(message)):
+        crossval.run(small_params(), project, fold=1)
+    assert not (project / "data/forecasts").exists()

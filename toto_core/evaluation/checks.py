@@ -179,7 +179,7 @@ def exclusions(rows: pl.DataFrame, panel: pl.DataFrame, evaluation: Mapping[str,
     )
     few = share <= MAX_EXCLUDED_SHARE
     left_out = _left_out(rows, panel, evaluation)
-    names = f" Left out: {_named(left_out)}." if left_out else ""
+    names = f" Left out: {some(left_out)}." if left_out else ""
     return Check(
         "exclusions",
         PASS if few else INCONCLUSIVE,
@@ -205,7 +205,8 @@ def _left_out(
     return sorted(names | {f"{item}/{variate}" for item, variate in gone.unique().rows()})
 
 
-def _named(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """Name the first few of many."""
     more = f" and {len(names) - NUM_NAMED} more" if len(names) > NUM_NAMED else ""
     return ", ".join(names[:NUM_NAMED]) + more
 

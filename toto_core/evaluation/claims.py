@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from toto_core.config import RegisterParams
-from toto_core.evaluation.checks import MAX_EXCLUDED_SHARE, finite, has_scale
+from toto_core.evaluation.checks import MAX_EXCLUDED_SHARE, finite, has_scale, some
 from toto_core.evaluation.grouping import group_means
 from toto_core.evaluation.json_numbers import number
 from toto_core.evaluation.paired import (
@@ -165,6 +165,34 @@ def _over_groups(panel: pl.DataFrame, baseline: str, overlap: int) -> PanelResul
     first = np.unique(series, return_index=True)[1]
     group_N = panel["group"].rank("dense").to_numpy()[first].astype(np.int64)
     return panel_test(d_NT, h=overlap, estimand="new series", clusters_N=group_N)
+
+
+def refits_unseen(records: object) -> tuple[Check, ...]:
+    """Say whether the refits forecast what stood in their training data; decides nothing.
+
+    Args:
+        records: what ``data.overlap.contamination`` found for each refit.
+    """
+    listed = records if isinstance(records, Sequence) else ()
+    found = [record if isinstance(record, Mapping) else {} for record in listed]
+    if not found:
+        return ()
+    copied = sorted({str(item) for record in found for item in record.get("items") or ()})
+    num_known = sum(record.get("overlap") in ("none", "found") for record in found)
+    num_clean = sum(record.get("overlap") == "none" for record in found)
+    return (
+        Check(
+            "rolling refits, unseen targets",
+            FAIL if copied else PASS if num_clean == len(found) else INCONCLUSIVE,
+            f"overlap: none in {num_clean} of {len(found)} folds"
+            + (f", found for {some(copied)}" if copied else "")
+            + (f", unknown in {len(found) - num_known}" if num_known < len(found) else ""),
+            "none",
+            "What the refits are worth is not measured on copies of what they were trained on."
+            if not copied
+            else "Copies make the refits look better than they are; take them out of the data.",
+        ),
+    )
 
 
 def presence(panel: pl.DataFrame, num_origins: int) -> tuple[Check, ...]:

@@ -55,7 +55,8 @@ def judge(
             forecaster, with the scaled losses ``sql`` and ``mase``. A series without a ``scale``
             above zero cannot be judged; it is left out for all and counts as excluded.
         splits: the content of ``data/splits.json``.
-        evaluation: the content of ``reports/metrics/evaluate.json``.
+        evaluation: the content of ``reports/metrics/evaluate.json``; ``refits`` is the
+            contamination record of each refit.
         earlier_p_values: ``Verdict.p_value`` of each candidate that was judged on this test
             period before; None where the test could not decide.
 
@@ -101,6 +102,7 @@ def judge(
         claims=(
             *claims.claims(evaluation),
             *claims.by_variate(losses, baselines, overlap=overlap),
+            *claims.refits_unseen(evaluation.get("refits")),
             *claims.of_this_kind(losses, baselines, overlap=overlap),
             *claims.spread(rows, params),
             *claims.presence(panel, num_origins),

@@ -12,6 +12,7 @@ import polars as pl
 from jaxtyping import Float64
 
 from toto_core.evaluation.grouping import group_means
+from toto_core.evaluation.metrics import skill
 from toto_core.evaluation.significance import ewc_dm_test
 
 CELL = ("item_id", "group", "variate", "origin")
@@ -44,13 +45,6 @@ def gain(
         test = ewc_dm_test(base_N - model_N, h=overlap, alternative="greater")
         bound = test.lower_bound() / mean
     return Gain(skill(float(model_N.sum()), float(base_N.sum())), bound)
-
-
-def skill(model: float, baseline: float) -> float:
-    """Return 1 - model / baseline; minus infinity where only the baseline is without loss."""
-    if baseline > 0:
-        return 1 - model / baseline
-    return 0.0 if model == baseline else -math.inf
 
 
 def side_by_side(
