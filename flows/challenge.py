@@ -15,18 +15,20 @@ import yaml
 
 from flows import paths
 from flows.champion import champion_files
+from flows.judge import EXIT_CODES
 from flows.releases import LOCK, read_lines
+from flows.terminal import say
 from toto_core.config import Params, load_params
 from toto_core.data import tables
 from toto_core.data.splits import Splits, to_us
-from toto_core.errors import CheckpointError, DataError, RegistryError
+from toto_core.errors import EXIT_OK, CheckpointError, DataError, RegistryError
 from toto_core.evaluation.backtest import asked, backtest_tables
 from toto_core.evaluation.conformal import Calibration
 from toto_core.evaluation.conformal.answers import before_and_after
 from toto_core.evaluation.metrics import MODEL, QUANTILE_LEVELS, SERIES_KEYS, Tally
 from toto_core.files import whole_parquet
 from toto_core.registry.fingerprint import model_sha256
-from toto_core.registry.promotion import Line, champion
+from toto_core.registry.promotion import Line, calibration_of, champion
 from toto_core.registry.recorded import require_recorded
 from toto_core.registry.succession import (
     Rule,
@@ -36,7 +38,7 @@ from toto_core.registry.succession import (
     undecided,
 )
 
-COMPARED = (paths.CANDIDATE, paths.REGISTRY, paths.VALID, paths.SPLITS, paths.LOSSES)
+COMPARED = (paths.VALID, paths.SPLITS, paths.LOSSES)
 
 
 def challenge(root: Path, *, command: str = "challenge") -> Succession | None:
@@ -54,8 +56,9 @@ def challenge(root: Path, *, command: str = "challenge") -> Succession | None:
         return None
     params = load_params(root / paths.PARAMS)
     lock = yaml.safe_load((root / LOCK).read_text(encoding="utf-8"))
-    require_recorded(lock or {}, root, outputs=COMPARED, command=command)
     card = read_card(root, command)
+    outputs = (*COMPARED, *outputs_of(card))
+    require_recorded(lock or {}, root, outputs=outputs, command=command)
     splits = Splits.load(root / paths.SPLITS)
     seen_until = [_time(line.get(key)) for line in (holder, _line_of(card)) for key in _SEEN]
     origins = origins_unseen(splits.test_origins, seen_until=seen_until)
@@ -86,18 +89,26 @@ def challenge(root: Path, *, command: str = "challenge") -> Succession | None:
     )
 
 
-def challenge_text(root: Path, *, as_json: bool = False) -> str:
-    """Return what ``challenge`` found, as a line of words or as JSON.
+def challenge_command(root: Path, *, as_json: bool = False) -> int:
+    """Print what ``challenge`` found, in words or as JSON, and return the outcome's exit code.
 
     Raises:
         RegistryError: as ``challenge``.
     """
     found = challenge(root)
     if as_json:
-        return json.dumps(found.to_json() if found else None, indent=2)
-    if found is None:
-        return "no champion yet: nothing to compare with"
-    return f"against {found.champion}: {found.outcome}, {found.reason}"
+        say(json.dumps(found.to_json() if found else None, indent=2))
+    elif found is None:
+        say("no champion yet: nothing to compare with")
+    else:
+        say(f"against {found.champion}: {found.outcome}, {found.reason}")
+    return EXIT_CODES[found.outcome] if found else EXIT_OK
+
+
+def outputs_of(card: Line) -> tuple[Path, ...]:
+    """Return what belongs to a card, relative to the project."""
+    own = (paths.CANDIDATE, paths.REGISTRY)
+    return (*own, paths.CALIBRATION) if calibration_of(card) else own
 
 
 def read_card(root: Path, command: str) -> dict[str, Any]:

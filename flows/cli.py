@@ -157,11 +157,12 @@ def promote(
 def challenge(as_json: _AsJson = False) -> None:
     """Compare the candidate with the champion at origins that neither has seen; changes nothing.
 
-    The outcome is PASS (not worse), FAIL (worse) or INCONCLUSIVE (neither is shown).
+    Exit codes: 0 PASS (not worse) or no champion yet, 4 FAIL (worse), 5 INCONCLUSIVE (neither is
+    shown).
     """
-    from flows import challenge as challenger  # noqa: PLC0415
+    from flows.challenge import challenge_command  # noqa: PLC0415
 
-    print(challenger.challenge_text(_ROOT, as_json=as_json))
+    leave(challenge_command(_ROOT, as_json=as_json))
 
 
 @app.command()

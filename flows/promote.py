@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from flows import paths, releases
-from flows.challenge import challenge, read_card
+from flows.challenge import challenge, outputs_of, read_card
 from toto_core.errors import RegistryError
 from toto_core.evaluation.verdict import FAIL, PASS
 from toto_core.registry.archive import card_path, keep_card
@@ -92,9 +92,8 @@ def _ready(root: Path) -> _Ready:
     moment = releases.moment(root, "promote")
     releases.require_committed(root, "promote")
     lock = yaml.safe_load((root / releases.LOCK).read_text(encoding="utf-8"))
-    outputs = (paths.CANDIDATE, paths.REGISTRY)
-    require_recorded(lock or {}, root, outputs=outputs, command="promote")
     card, lines = read_card(root, "promote"), releases.read_lines(root)
+    require_recorded(lock or {}, root, outputs=outputs_of(card), command="promote")
     require_promotable(card, candidate_files=folder_files(root / paths.CANDIDATE), lines=lines)
     return _Ready(moment, card, lines)
 

@@ -6,19 +6,22 @@ import shutil
 import pytest
 from registry_project import NUM_ORIGINS, commit, write_candidate
 
-from flows.challenge import challenge, challenge_text
+from flows.challenge import challenge, challenge_command
 from toto_core.errors import RegistryError
 
 
-def test_challenge_compares_the_losses_at_all_newer_origins(held):
+def test_challenge_compares_the_losses_at_all_newer_origins(held, capsys):
     write_candidate(held, 2, error=0.7)
     found = challenge(held)
     assert (found.outcome, found.champion, found.n) == ("PASS", "v0.1.0", NUM_ORIGINS)
     assert found.skill == pytest.approx(0.3)
     assert (found.h, found.num_series) == (1, 2)
-    again = json.loads(challenge_text(held, as_json=True))
-    assert again == found.to_json()
-    assert challenge_text(held).startswith("against v0.1.0: PASS, its error is 30.0 % lower than ")
+    capsys.readouterr()
+    assert challenge_command(held, as_json=True) == 0
+    assert json.loads(capsys.readouterr().out) == found.to_json()
+    assert challenge_command(held) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("against v0.1.0: PASS, its error is 30.0 % lower than that of v0.1.0 at")
 
 
 def test_champion_against_itself_is_a_tie_that_passes(held):
@@ -27,10 +30,10 @@ def test_champion_against_itself_is_a_tie_that_passes(held):
     assert found.skill == pytest.approx(0, abs=1e-9)
 
 
-def test_there_is_nothing_to_compare_with_before_the_first_champion(registered):
+def test_there_is_nothing_to_compare_with_before_the_first_champion(registered, capsys):
     assert challenge(registered) is None
-    assert challenge_text(registered) == "no champion yet: nothing to compare with"
-    assert challenge_text(registered, as_json=True) == "null"
+    assert challenge_command(registered) == challenge_command(registered, as_json=True) == 0
+    assert capsys.readouterr().out == "no champion yet: nothing to compare with\nnull\n"
 
 
 def test_origins_that_a_model_has_seen_do_not_count(held):
@@ -49,6 +52,12 @@ def test_champion_whose_files_are_lost_cannot_be_compared_with(held):
     found = challenge(held)
     assert found.outcome == "INCONCLUSIVE"
     assert found.reason.startswith("registry: models/candidate of v0.1.0 = not in DVC's cache and")
+
+
+@pytest.mark.parametrize(("error", "noise", "code"), [(1.2, 0.05, 4), (1.0, 1.0, 5)])
+def test_exit_code_tells_the_outcome(held, error, noise, code):
+    write_candidate(held, 3, error=error, noise=noise)
+    assert challenge_command(held) == code
 
 
 def test_a_tolerance_makes_the_difference(held):

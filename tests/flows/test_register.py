@@ -14,7 +14,7 @@ from contract_tree import write_tree
 from flows import register
 from toto_core.config import load_params
 from toto_core.errors import DataError, RegistryError
-from toto_core.registry.fingerprint import folder_files
+from toto_core.registry.fingerprint import file_sha256, folder_files
 from toto_core.registry.ledger import read_log
 
 PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
@@ -78,6 +78,20 @@ def test_register_passes_a_good_model_and_keeps_the_evidence(project):
     assert f"Overlap of the judged values with the training data: {told}." in text
     assert read(project, "card.json")["contamination"]["overlap"] == "none"
     assert "<script>" not in text
+
+
+def test_register_keeps_the_card_of_each_verdict(project):
+    register.run(PARAMS, project)
+    (project / "models/candidate/model.safetensors").write_bytes(b"other weights")
+    register.run(PARAMS, project)
+    cards = sorted((project / "registry/cards").glob("*.json"))
+    assert len(cards) == 2
+    newest = read(project, "card.json")
+    kept = {json.loads(card.read_text())["candidate_hash"] for card in cards}
+    assert newest["candidate_hash"] in kept
+    assert (project / "registry/cards" / f"{cards[0].stem}.md").is_file()
+    assert newest["hashes"]["calibration"] == file_sha256(project / "models/calibration.json")
+    assert {check["name"] for check in newest["checks"]} >= {"origins", "provenance"}
 
 
 def test_register_finishes_with_a_fail(tmp_path):
