@@ -177,6 +177,7 @@ def _evaluation(
         "faults": [fault.to_json() for fault in faults],
         "fault_lines": lines(faults, most=MOST_NAMED),
         "items_by_inferred_season": panel.inferred,
+        "fallbacks": panel.fallbacks,
         "contamination": contamination_of(_seen(subject), panel, splits, name=subject.name),
     }
 

@@ -56,6 +56,7 @@ class Panel:
             common one.
         inferred: items by their season where it is inferred, else empty.
         targets: fingerprints of what is judged; None if they were not asked for.
+        fallbacks: fitted baselines that seasonal naive stands in for, by series.
     """
 
     facts: pl.DataFrame
@@ -64,6 +65,7 @@ class Panel:
     seasonality: dict[str, int]
     inferred: dict[int, list[str]]
     targets: Fingerprints | None
+    fallbacks: list[dict[str, object]]
 
 
 def forecast_panel(
@@ -95,6 +97,7 @@ def forecast_panel(
         context_length=context_length,
         params=params,
         faults=faults,
+        fallbacks=survey.fallbacks,
     )
     forecasters = (*answers, *params.baselines)
     (root / paths.RUNS).mkdir(exist_ok=True)
@@ -172,6 +175,7 @@ class _Survey:
         self._period = to_us(splits.test_start), to_us(splits.test_end)
         self._held_out = frozenset(splits.held_out_items)
         self._recorder = Recorder(all_windows=True) if fingerprinted else None
+        self.fallbacks: list[dict[str, object]] = []
         self._rows: list[tuple[object, ...]] = []
         self._scaled: set[tuple[str, str]] = set()  # series that have a scale
         self._judged: list[pl.DataFrame] = []
@@ -231,6 +235,7 @@ class _Survey:
             seasonality=seasonality,
             inferred=inferred,
             targets=self._recorder.fingerprints() if self._recorder else None,
+            fallbacks=self.fallbacks,
         )
 
     def _note(self, item: Item) -> None:

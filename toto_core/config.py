@@ -403,7 +403,15 @@ class TrainParams(Section):
         return self
 
 
-Baseline = Literal["naive", "naive_gaussian", "drift", "seasonal_naive", "moving_average"]
+Baseline = Literal[
+    "naive",
+    "naive_gaussian",
+    "drift",
+    "seasonal_naive",
+    "moving_average",
+    "auto_theta",
+    "auto_ets",
+]
 MANDATORY_BASELINES = ("naive", "drift", "seasonal_naive")
 
 
@@ -439,6 +447,7 @@ class EvaluateParams(Section):
     seasonality: PositiveInt | Literal["auto"] | None
     naive_window: PositiveInt
     moving_window: PositiveInt
+    auto_budget: PositiveFloat
     batch_size: PositiveInt
 
 

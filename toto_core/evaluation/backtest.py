@@ -19,9 +19,15 @@ from toto_core.config import EvaluateParams
 from toto_core.data.splits import Splits, judged, observed_targets, to_us
 from toto_core.data.tables import KNOWN_COVARIATE, TARGET, Item
 from toto_core.errors import DataError
-from toto_core.evaluation.baselines import baseline_quantiles, item_season
+from toto_core.evaluation.baselines import (
+    Fallback,
+    Series,
+    check_installed,
+    item_season,
+    panel_quantiles,
+)
 from toto_core.evaluation.faults import Faults
-from toto_core.evaluation.metrics import MODEL, QUANTILE_LEVELS
+from toto_core.evaluation.metrics.keys import MODEL, QUANTILE_LEVELS
 
 NUM_LEVELS = len(QUANTILE_LEVELS)
 _QUANTILES = pl.Array(pl.Float32, NUM_LEVELS)
@@ -48,6 +54,17 @@ class Judged:
     item: Item
     positions: Int64[np.ndarray, " N"]
     origins_us: Int64[np.ndarray, " N"]
+
+
+@dataclass(frozen=True)
+class _Target:
+    """One variate that is judged, and the quantiles [N, H, Q] of each forecaster asked."""
+
+    item: Item
+    row: int
+    origins_us: Int64[np.ndarray, " N"]
+    quantiles: Mapping[str, np.ndarray]
+    series: Series
 
 
 # Quantiles [N, V, H, Q] for each of some judged items.
@@ -111,6 +128,7 @@ def backtest_tables(
     context_length: int,
     params: EvaluateParams,
     faults: Faults | None = None,
+    fallbacks: list[dict[str, object]] | None = None,
 ) -> Iterator[pl.DataFrame]:
     """Yield the table of ``backtest`` in pieces, each with whole items and sorted.
 
@@ -121,21 +139,47 @@ def backtest_tables(
             checked, and stand before the baselines.
         faults: takes note of what is no forecast, which is NaN then; without it the first one
             raises a DataError.
+        fallbacks: takes note of the fitted baselines that seasonal naive stands in for: baseline,
+            item_id, variate, reason and num_origins.
+
+    Raises:
+        ConfigError: if a baseline needs what is not installed.
     """
+    check_installed(params.baselines)
+    before_us = to_us(splits.validation_start)
     for chunk in _chunks(_judged(items, origins_us, splits)):
         outputs = {name: answer(chunk) for name, answer in answers.items()}
-        tables = []
-        for n, work in enumerate(chunk):
-            tables += _tables(
+        targets = [
+            target
+            for n, work in enumerate(chunk)
+            for target in _targets(
                 work,
-                {name: quantiles[n] for name, quantiles in outputs.items()},
-                splits=splits,
-                context_length=context_length,
-                params=params,
-                faults=faults,
+                {name: found[n] for name, found in outputs.items()},
+                item_season(work.item, params.seasonality, before_us=before_us),
+                faults,
             )
-        if tables:
+        ]
+        quantiles, replaced = panel_quantiles(
+            [target.series for target in targets],
+            prediction_length=splits.prediction_length,
+            context_length=context_length,
+            params=params,
+        )
+        if fallbacks is not None:
+            fallbacks += [_of_series(targets[fallback.series], fallback) for fallback in replaced]
+        if targets:
+            tables = map(_table, targets, quantiles)
             yield pl.concat(tables).sort(FORECAST_KEYS)
+
+
+def _of_series(target: _Target, fallback: Fallback) -> dict[str, object]:
+    return {
+        "baseline": fallback.baseline,
+        "item_id": target.item.item_id,
+        "variate": target.item.variates[target.row],
+        "reason": fallback.reason,
+        "num_origins": fallback.num_origins,
+    }
 
 
 def _judged(
@@ -214,56 +258,49 @@ def _predict(
     return outputs
 
 
-def _tables(
+def _targets(
     work: Judged,
-    quantiles_NVHQ: Mapping[str, np.ndarray],
-    *,
-    splits: Splits,
-    context_length: int,
-    params: EvaluateParams,
+    outputs: Mapping[str, np.ndarray],
+    season: int,
     faults: Faults | None,
-) -> list[pl.DataFrame]:
-    """One table for each target variate of an item."""
-    item, tables, prediction_length = work.item, [], splits.prediction_length
-    season = item_season(item, params.seasonality, before_us=to_us(splits.validation_start))
+) -> Iterator[_Target]:
+    """Yield the target variates of an item with what was forecast for them, checked."""
+    item = work.item
     for row, (variate, role) in enumerate(zip(item.variates, item.roles, strict=True)):
         observed = np.flatnonzero(np.isfinite(item.values[row]))
         has_past = work.positions > observed[0] if len(observed) else np.zeros(0, dtype=np.bool_)
         if role != TARGET or not has_past.any():
             continue
         positions, origins_us = work.positions[has_past], work.origins_us[has_past]
-        own = {name: found[has_past, row] for name, found in quantiles_NVHQ.items()}
+        own = {name: found_NVHQ[has_past, row] for name, found_NVHQ in outputs.items()}
         for name, quantiles_NHQ in own.items():
             if faults is None:
                 _check(quantiles_NHQ, name, f"{item.item_id}/{variate}", origins_us)
             else:
                 own[name] = faults.sift(quantiles_NHQ, (item.item_id, variate), origins_us)
-        forecasts = own | baseline_quantiles(
-            item.values[row],
-            positions,
-            prediction_length=prediction_length,
-            context_length=context_length,
-            naive_window=params.naive_window,
-            seasonality=season,
-            moving_window=params.moving_window,
-            names=params.baselines,
-        )
-        index = (positions[:, None] + np.arange(prediction_length)).ravel()
-        columns = {
-            "item_id": pl.repeat(item.item_id, len(index), eager=True),
-            "variate": pl.repeat(variate, len(index), eager=True),
-            "origin": np.repeat(origins_us, prediction_length),
-            "step": np.tile(np.arange(1, prediction_length + 1), len(positions)),
-            "timestamp": item.timestamps[index],
-            "target": item.values[row, index],
-            **{
-                name: np.ascontiguousarray(values.reshape(len(index), NUM_LEVELS))
-                for name, values in forecasts.items()
-            },
-        }
-        table = pl.DataFrame(columns).cast({k: _COLUMNS[k] for k in _CAST})
-        tables.append(table.with_columns(pl.col("target").fill_nan(None)))
-    return tables
+        yield _Target(item, row, origins_us, own, Series(item.values[row], positions, season))
+
+
+def _table(target: _Target, of_baselines: Mapping[str, np.ndarray]) -> pl.DataFrame:
+    """One row for each origin and step of a series."""
+    item, row, positions = target.item, target.row, target.series.positions
+    forecasts = {**target.quantiles, **of_baselines}
+    length = next(iter(forecasts.values())).shape[1]
+    index = (positions[:, None] + np.arange(length)).ravel()
+    columns = {
+        "item_id": pl.repeat(item.item_id, len(index), eager=True),
+        "variate": pl.repeat(item.variates[row], len(index), eager=True),
+        "origin": np.repeat(target.origins_us, length),
+        "step": np.tile(np.arange(1, length + 1), len(positions)),
+        "timestamp": item.timestamps[index],
+        "target": item.values[row, index],
+        **{
+            name: np.ascontiguousarray(quantiles.reshape(len(index), NUM_LEVELS))
+            for name, quantiles in forecasts.items()
+        },
+    }
+    table = pl.DataFrame(columns).cast({key: _COLUMNS[key] for key in _CAST})
+    return table.with_columns(pl.col("target").fill_nan(None))
 
 
 _CAST = ("origin", "step", "timestamp")

@@ -19,7 +19,7 @@ from toto_core.data.tables import TARGET, Item
 from toto_core.errors import DataError
 from toto_core.evaluation.backtest import Judged
 from toto_core.evaluation.faults import OTHER_ORIGINS, REVISED, UNKNOWN_SERIES, Faults
-from toto_core.evaluation.metrics import QUANTILE_LEVELS
+from toto_core.evaluation.metrics.keys import QUANTILE_LEVELS
 from toto_core.files import whole_parquet
 
 _KEYS = ("item_id", "origin", "step")

@@ -15,7 +15,7 @@ from scipy.special import ndtri
 
 from toto_core.config import MANDATORY_BASELINES
 from toto_core.evaluation.baselines.changes import change_quantiles
-from toto_core.evaluation.metrics import QUANTILE_LEVELS
+from toto_core.evaluation.metrics.keys import QUANTILE_LEVELS
 
 NAIVE, DRIFT, SEASONAL_NAIVE = MANDATORY_BASELINES
 NAIVE_GAUSSIAN, MOVING_AVERAGE = "naive_gaussian", "moving_average"
