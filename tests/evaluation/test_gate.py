@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import kstest
 
 from toto_core.config import RegisterParams
@@ -532,3 +534,207 @@ def test_judge_fails_what_training_has_seen():
     verdict = judged(*panel(0, skill=0.2), evaluation={"contamination": record})
     assert verdict.outcome == FAIL
     assert [found.name for found in verdict.checks if found.outcome != PASS] == ["unseen targets"]
+
+
+@pytest.mark.parametrize(
+    ("earlier", "divisor"),
+    [
+        ([], 1),
+        ([0.5], 2),
+        ([0.03], 2),  # not proven among two
+        ([0.02], 1),
+        ([0.001, 0.016, 0.9], 2),
+        ([0.001, 0.03, 0.9], 3),
+        ([None, 0.001], 2),
+        ([0.5] * 19, 20),
+    ],
+)
+def test_holm_divisor_leaves_out_the_candidates_that_are_proven(earlier, divisor):
+    assert gate.holm_divisor(earlier, 0.05) == divisor
+    assert gate.holm_divisor(earlier[::-1], 0.05) == divisor
+
+
+@given(st.lists(st.floats(0, 0.2), min_size=1, max_size=8))
+def test_holm_divisor_proves_what_holms_rule_proves(p_values):
+    *earlier, newest = p_values
+    order = sorted(range(len(p_values)), key=lambda n: p_values[n])
+    proven = set()
+    for place, n in enumerate(order):
+        if p_values[n] > 0.05 / (len(p_values) - place):
+            break
+        proven.add(n)
+    is_proven = newest <= 0.05 / gate.holm_divisor(earlier, 0.05)
+    assert is_proven == (len(earlier) in proven)
+
+
+def test_verdict_has_the_largest_p_value_of_all_baselines():
+    model, baseline = panel(0, skill=0.05)
+    table = losses(model, baseline).with_columns(
+        sql=pl.when(pl.col("forecaster") == "drift").then(pl.col("sql") * 0.97).otherwise("sql")
+    )
+    verdict = judged(model, baseline, table=table)
+    assert verdict.p_value == verdict.tests["drift"]["p_value"] > verdict.tests["naive"]["p_value"]
+    few = judged(*panel(0, num_origins=50, skill=0.05))
+    assert few.p_value == 2 * few.tests["naive"]["p_value"]
+    assert judged(np.ones((4, 64)) * 0.5, np.ones((4, 64))).p_value is None
+    assert judged(*panel(0, num_origins=3)).p_value is None
+
+
+def with_medians(model, baseline, medians):
+    """The same quantile losses, but other errors of the model's median."""
+    own = losses(medians, baseline).select("item_id", "variate", "origin", "forecaster", "mase")
+    keys = ["item_id", "variate", "origin", "forecaster"]
+    return losses(model, baseline).drop("mase").join(own, on=keys, maintain_order="left")
+
+
+@pytest.mark.parametrize(
+    ("skill", "outcome", "reason"),
+    [
+        (0.1, PASS, "The median alone is the better forecast."),
+        (0.003, INCONCLUSIVE, "The gain may be spread alone: that of the median is not more than"),
+        (-0.1, FAIL, "Without its spread the model would lose: its median is the worse forecast."),
+    ],
+)
+def test_judge_lets_no_model_win_by_its_spread_alone(skill, outcome, reason):
+    model, baseline = panel(0, skill=0.2)
+    medians, _ = panel(0, skill=skill)
+    table = with_medians(model, baseline, medians)
+    verdict = judged(model, baseline, table=table, min_median_skill=-0.01)
+    found = check(verdict, "median alone")
+    assert found.outcome == verdict.outcome == outcome
+    assert found.reason.startswith(reason)
+    assert "against no change, lower bound" in found.found
+
+
+def test_judge_asks_the_median_for_the_skill_that_params_name():
+    medians, baseline = panel(0, skill=0.05)
+    table = with_medians(panel(0, skill=0.2)[0], baseline, medians)
+    found = check(judged(medians, baseline, table=table, min_median_skill=0.1), "median alone")
+    assert (found.outcome, found.allowed) == (
+        FAIL,
+        "skill at least 10.0 %, its lower bound above 0 %",
+    )
+
+
+def test_judge_of_a_median_that_equals_the_baselines_is_inconclusive():
+    model, baseline = panel(0, skill=0.2)
+    found = check(
+        judged(model, baseline, table=with_medians(model, baseline, baseline)), "median alone"
+    )
+    assert (found.outcome, found.found) == (
+        INCONCLUSIVE,
+        "skill 0.0 % against no change, lower bound unknown",
+    )
+    assert found.reason == "The gain may be spread alone: that of the median cannot be tested."
+
+
+def test_judge_counts_rows_that_are_absent_as_those_that_are_empty():
+    model, baseline = panel(0, skill=0.2)
+    table = losses(model, baseline)
+    first = pl.col("origin") == T1
+    without_model = table.filter(~((pl.col("forecaster") == "model") & first))
+    found = check(judged(model, baseline, table=without_model), "complete forecasts")
+    assert (found.outcome, found.found) == (FAIL, "12 of 768 forecasts missing or not finite")
+    without_drift = table.filter(~((pl.col("forecaster") == "drift") & first))
+    verdict = judged(model, baseline, table=without_drift)
+    assert check(verdict, "exclusions").outcome == INCONCLUSIVE
+    assert check(verdict, "exclusions").reason.endswith(
+        " Left out: item-0/v0, item-0/v1, item-1/v0, item-1/v1, item-2/v0 and 7 more."
+    )
+    assert check(verdict, "origins").reason == "1 of 64 planned origins have no loss."
+
+
+def test_judge_lists_series_that_were_excluded_before_it():
+    listed = [
+        {"item_id": "x", "variate": "v", "held_out": False},
+        {"item_id": "y", "variate": "v", "held_out": True},
+    ]
+    found = check(judged(*panel(0, skill=0.2), evaluation={"exclusions": listed}), "exclusions")
+    assert found.reason.endswith(" Left out: x/v.")
+    assert "Left out" not in check(judged(*panel(0, skill=0.2)), "exclusions").reason
+
+
+def test_judge_needs_each_calendar_to_end_before_validation_does():
+    ends = {"1h": T1 - timedelta(days=14), "1D": T1 - timedelta(days=14, hours=-12)}
+    asked = Provenance(T1 - timedelta(days=15), "same", "same", ends)
+    found = check(judged(*panel(0, skill=0.2), provenance=asked), "provenance")
+    assert (found.outcome, found.reason) == (
+        FAIL,
+        "The newest 1D point tells of the time until 2025-12-18 12:00.",
+    )
+
+
+def test_judge_reports_the_frozen_protocol():
+    laxer = Frozen(
+        {"gate": {"margin": 0.0}}, protocol_hash({"gate": {"margin": 0.0}}), PROTOCOL, ()
+    )
+    verdict = judged(*panel(0, skill=0.2), frozen=laxer)
+    assert verdict.outcome == FAIL
+    assert check(verdict, "frozen protocol").found == "gate.margin = 0.01, 0.0 was frozen"
+
+
+def blocks(first, second):
+    """Losses of candidate, new series and refits, the latter two with a skill for each variate."""
+    model, baseline = by_variate(first, second)
+    other = losses(model, baseline).with_columns(item_id="x" + pl.col("item_id"))
+    own = losses(*panel(0, skill=0.2))
+    return pl.concat(
+        [own, other.with_columns(held_out=True), other.with_columns(source=pl.lit("crossval"))]
+    )
+
+
+@pytest.mark.parametrize("name", ["new series by variate", "rolling refits by variate"])
+@pytest.mark.parametrize(
+    ("second", "outcome", "found"),
+    [
+        (0.1, PASS, "2 of 2 variates gain; skill 10"),
+        (-0.2, FAIL, "1 of 2 variates gain; skill -19.9 % on v1 against no change, lower bound -2"),
+    ],
+)
+def test_claims_look_at_each_variate_of_new_series_and_refits(name, second, outcome, found):
+    verdict = judged(*panel(0, skill=0.2), table=blocks(0.3, second))
+    claim_ = claimed(verdict, name)
+    assert claim_.outcome == outcome
+    assert claim_.found.startswith(found)
+    assert verdict.outcome == PASS
+
+
+def test_claims_on_variates_need_several_variates():
+    table = blocks(0.3, 0.1).with_columns(
+        variate=pl.lit("v0"), item_id=pl.col("item_id") + pl.col("variate")
+    )
+    names = {found.name for found in judged(*panel(0, skill=0.2), table=table).claims}
+    assert not {"new series by variate", "rolling refits by variate"} & names
+
+
+def test_claims_say_where_series_are_not_there_at_each_origin():
+    model, baseline = panel(0, skill=0.2)
+    late = (pl.col("item_id") == "item-3") & (pl.col("origin") < T1 + timedelta(days=30))
+    verdict = judged(model, baseline, table=losses(model, baseline).filter(~late))
+    found = claimed(verdict, "series at every origin")
+    assert (found.outcome, found.found) == (
+        INCONCLUSIVE,
+        "92.2 % of the pairs, fewest 34 of 64 for item-3/v0",
+    )
+    assert claimed(judged(model, baseline), "series at every origin").outcome == PASS
+    assert verdict.outcome == PASS
+
+
+@pytest.mark.parametrize(
+    ("records", "outcome", "found"),
+    [
+        ([{"overlap": "none"}] * 2, PASS, "overlap: none in 2 of 2 folds"),
+        (
+            [{"overlap": "none"}, {"overlap": "found", "items": ["b", "a"]}],
+            FAIL,
+            "overlap: none in 1 of 2 folds, found for a, b",
+        ),
+        ([{"overlap": "none"}, None], INCONCLUSIVE, "none in 1 of 2 folds, unknown in 1"),
+    ],
+)
+def test_claims_say_whether_refits_have_seen_their_targets(records, outcome, found):
+    verdict = judged(*panel(0, skill=0.2), evaluation={"refits": records})
+    claim_ = claimed(verdict, "rolling refits, unseen targets")
+    assert claim_.outcome == outcome
+    assert found in claim_.found
+    assert verdict.outcome == PASS
