@@ -1,5 +1,6 @@
 """Panel variances equal R's sandwich; the test says whose mean it is about."""
 
+import inspect
 import math
 
 import numpy as np
@@ -138,6 +139,12 @@ def test_all_faults_of_a_panel_are_named():
         panel_test(d_NT, h=1, estimand="new series")
     assert "1 of 4 origins have no series" in str(found.value)
     assert "1 of 3 series have no origin" in str(found.value)
+    with pytest.raises(ValueError, match="clusters = 2, one for each of 3 series is needed"):
+        inspect.unwrap(panel_test)(
+            np.ones((3, 4)), h=1, estimand="new series", clusters_N=np.arange(2)
+        )
+    with pytest.raises(ValueError, match="estimand = 'all series', these series or new series"):
+        inspect.unwrap(panel_test)(np.ones((3, 4)), h=1, estimand="all series")
     with pytest.raises(ValueError, match="by = 'both', series or time is needed with small_sample"):
         clustered_variance(np.ones((2, 3)), by="both", small_sample=True)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from toto_core.evaluation.significance.ewc import ewc_dm_test
 from toto_core.evaluation.significance.long_run import long_run_variance, weighted_autocovariances
@@ -63,14 +63,14 @@ def panel_test(
     Raises:
         ValueError: for infinite values, an origin without a series, or a series without an origin.
     """
-    seen_NT = _checked_panel(d_NT, estimand)
+    clusters_N = np.arange(len(d_NT)) if clusters_N is None else clusters_N
+    seen_NT = _checked_panel(d_NT, estimand, clusters_N)
     # The mean over the series that are there, then over the origins, as one weighted mean.
     weight_NT = seen_NT / seen_NT.sum(axis=0) / d_NT.shape[1]
     filled_NT = np.where(seen_NT, d_NT, 0.0)
     time = ewc_dm_test(
         (filled_NT * weight_NT).sum(axis=0) * d_NT.shape[1], h=h, alternative=alternative
     )
-    clusters_N = np.arange(len(d_NT)) if clusters_N is None else clusters_N
     num_clusters = len(np.unique(clusters_N))
     found = {"estimand": estimand, "num_series": len(d_NT), "num_clusters": num_clusters}
     if estimand == "these series" or time.outcome == "inconclusive":
@@ -166,7 +166,9 @@ def clustered_variance(
     return float(variance * (number / (number - 1) if small_sample else 1.0))
 
 
-def _checked_panel(d_NT: Float[np.ndarray, "N T"], estimand: str) -> np.ndarray:
+def _checked_panel(
+    d_NT: Float[np.ndarray, "N T"], estimand: str, clusters_N: Int[np.ndarray, " C"]
+) -> Bool[np.ndarray, "N T"]:
     seen_NT = ~np.isnan(d_NT)
     faults = []
     if infinite := int(np.isinf(d_NT).sum()):
@@ -184,6 +186,11 @@ def _checked_panel(d_NT: Float[np.ndarray, "N T"], estimand: str) -> np.ndarray:
     if estimand not in ("these series", "new series"):
         faults.append(
             f"panel_test: estimand = {estimand!r}, these series or new series is needed; choose one"
+        )
+    if len(clusters_N) != len(d_NT):
+        faults.append(
+            f"panel_test: clusters = {len(clusters_N)}, one for each of {len(d_NT)} series is "
+            "needed; align them with the rows of d"
         )
     if faults:
         raise ValueError("\n".join(faults))
