@@ -103,14 +103,15 @@ def shared_shocks(replications: int) -> None:
     print("|---|" + "--:|" * len(TESTS))
     for case in json.loads(STORED.read_text(encoding="utf-8"))["panel"]["percent"]:
         num_series, n, h, rho = (case[key] for key in ("N", "T", "h", "rho"))
-        number = max(100, replications * 100 // max(num_series, 100))
         rng = np.random.default_rng([num_series, n, h, round(100 * rho)])
         counts = dict.fromkeys(TESTS, 0)
-        for _ in range(number):
+        for _ in range(replications):
             d_NT = panel(rng, num_series, n, h, rho=rho)
             for name, test in TESTS.items():
                 counts[name] += test(d_NT, h)
-        cells = (f"{100 * count / number:.1f} ({case[name]:.1f})" for name, count in counts.items())
+        cells = (
+            f"{100 * count / replications:.1f} ({case[name]:.1f})" for name, count in counts.items()
+        )
         print(f"| {num_series}, {n}, {h}, {rho:g} | " + " | ".join(cells) + " |", flush=True)
 
 
@@ -121,15 +122,14 @@ def new_series(replications: int) -> None:
     print("|---|--:|--:|--:|")
     for num_series, rho in KINDS:
         for h in (1, 4):
-            number = max(100, replications * 100 // max(num_series, 100))
             rng = np.random.default_rng([num_series, round(100 * rho), h])
             these = new = without = 0
-            for _ in range(number):
+            for _ in range(replications):
                 d_NT = panel(rng, num_series, ORIGINS, h, rho=rho, effect=EFFECT)
                 these += rejects(d_NT, h, "these series")
                 new += rejects(d_NT, h, "new series")
                 without += rejects(panel(rng, num_series, ORIGINS, h, rho=rho), h, "new series")
-            cells = (f"{100 * count / number:.1f}" for count in (these, new, without))
+            cells = (f"{100 * count / replications:.1f}" for count in (these, new, without))
             print(f"| {num_series}, {rho:g}, {h} | " + " | ".join(cells) + " |", flush=True)
 
 
