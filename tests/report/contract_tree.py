@@ -436,6 +436,7 @@ def _write_protocol(root, splits):
         seasonality={"1h": SEASON},
         baselines=BASELINES,
         levels=[float(f"{level:.1f}") for level in LEVELS],
+        calibrate=params.calibrate,
         evaluate=params.evaluate,
         register=params.register_,
     )

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from toto_core.report.charts import Chart
+from toto_core.report.charts import Chart, thinned
 from toto_core.report.markup import freq_text
 
 
@@ -76,3 +76,16 @@ def test_titles_name_both_axes():
 )
 def test_frequencies_are_written_out(freq, words):
     assert freq_text(freq) == words
+
+
+def test_thinned_keeps_the_peaks_and_troughs_in_their_order():
+    x = np.arange(1000.0)
+    y = np.sin(x / 50)
+    y[333], y[777] = 9.0, -9.0
+    y[500:600] = np.nan
+    few_x, few_y = thinned(x, y, 100)
+    assert len(few_x) <= 100
+    assert (np.diff(few_x) > 0).all()
+    assert {333.0, 777.0} <= set(few_x)
+    assert np.isnan(few_y[(few_x > 510) & (few_x < 590)]).all()
+    np.testing.assert_array_equal(thinned(x[:100], y[:100], 100)[1], y[:100])

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
-from toto_core.report.calendar_part import calendar_section
+from toto_core.report.calendar_part import MAX_DOTS, calendar_section
 from toto_core.report.error_lines import hour_section, step_section
 
 START = datetime(2026, 1, 1, 6, tzinfo=UTC)
@@ -98,3 +98,11 @@ def test_calendar_section_counts_the_moments_and_draws_the_first_baseline_open()
 
 def test_calendar_section_of_one_moment_is_empty():
     assert calendar_section(losses([1.0], [2.0]), ["naive"], first="naive") == ""
+
+
+def test_calendar_section_of_very_many_moments_averages_neighbours():
+    num = 3 * MAX_DOTS
+    html = calendar_section(losses([1.0, 3.0, 2.0] * MAX_DOTS, [2.0] * num), ["naive"], first="")
+    assert html.count("<circle") == MAX_DOTS
+    assert "Each dot is the mean of 3 moments." in html
+    assert f"at {MAX_DOTS} of {num} moments" in html

@@ -10,6 +10,7 @@ from toto_core.report.segments import CANDIDATE, differential, origin_table
 from toto_core.report.ticks import padded, time_ticks, value_ticks
 
 HEIGHT = 200
+MAX_DOTS = 400  # of more moments, neighbours are averaged: the page must stay small
 TITLE = "Was it better all the time?"
 
 
@@ -42,6 +43,8 @@ def _figure(table: pl.DataFrame, baseline: str) -> str:
         return ""
     times = np.array([origin.timestamp() * 1e6 for origin in origins])
     mean = np.cumsum(d) / np.arange(1, len(d) + 1)
+    parts = np.array_split(np.arange(len(d)), min(len(d), MAX_DOTS))
+    ends = [part[-1] for part in parts]
     chart = Chart(
         x=(float(times[0]), float(times[-1])),
         y=padded(np.concatenate([d, [0.0]]), share=0.1),
@@ -54,8 +57,8 @@ def _figure(table: pl.DataFrame, baseline: str) -> str:
         y=f"SQL of the model \N{MINUS SIGN} SQL of {title_of(baseline)}",
     )
     chart.level(0.0, "zero")
-    chart.dots(times, d, "small dot")
-    chart.line(times, mean, "model")
+    chart.dots(times[ends], [d[part].mean() for part in parts], "small dot")
+    chart.line(times[ends], mean[ends], "model")
     chart.end_labels([(float(mean[-1]), "running mean", "model"), (0.0, "equal", "plain")])
     won = int((d < 0).sum())
     title = f"The model has the smaller loss than {title_of(baseline)} at {won} of {len(d)} moments"
@@ -63,7 +66,12 @@ def _figure(table: pl.DataFrame, baseline: str) -> str:
         f"n = {len(d)} moments; mean {_signed(float(mean[-1]))} in units of the usual seasonal "
         f"change, worst {_signed(float(d.max()))}, best {_signed(float(d.min()))}."
     )
-    key = legend([("model", "mean of all moments so far"), ("dotted", "one moment")])
+    each = "one moment"
+    if len(parts) < len(d):
+        fewest, most = len(parts[-1]), len(parts[0])
+        each = f"mean of {fewest if fewest == most else f'{fewest} to {most}'} moments"
+        note += f" Each dot is the {each}."
+    key = legend([("model", "mean of all moments so far"), ("dotted", each)])
     return figure(title, chart.svg(f"{title}. {note}"), note=note, key=key, labelled=True)
 
 

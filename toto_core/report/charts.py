@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 import numpy as np
+from jaxtyping import Float64
 from numpy.typing import ArrayLike
 
 WIDTH = 1000  # of the inner coordinate system, stretched to the width of the chart
@@ -156,6 +157,20 @@ class Chart:
             parts.append(f"{'L' if drawing else 'M'}{_short(px)} {_short(py)}")
             drawing = True
         return "".join(parts)
+
+
+def thinned(
+    x: Float64[np.ndarray, " N"], y: Float64[np.ndarray, " N"], count: int
+) -> tuple[Float64[np.ndarray, " M"], Float64[np.ndarray, " M"]]:
+    """Keep at most ``count`` of N points: the lowest and the highest of each stretch, in order."""
+    if len(x) <= count:
+        return x, y
+    kept = []
+    for part in np.array_split(np.arange(len(x)), count // 2):
+        values = np.nan_to_num(y[part], nan=np.inf)
+        low, high = part[values.argmin()], part[np.nan_to_num(y[part], nan=-np.inf).argmax()]
+        kept += sorted({int(low), int(high)})
+    return x[kept], y[kept]
 
 
 def _apart(heights: Sequence[float], height: int) -> list[float]:

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from toto_core.evaluation.verdict import MODEL
-from toto_core.report.charts import Chart
+from toto_core.report.charts import Chart, thinned
 from toto_core.report.markup import Json, freq_text, legend, percent_text, section
 from toto_core.report.series_part import NAIVE, SKILL, series_table
 from toto_core.report.ticks import padded, time_label, value_ticks
@@ -23,6 +23,7 @@ SINGLE = "Largest errors of all"
 MAX_REST = 12
 CONTEXT_HORIZONS = 2  # how much past is drawn, in units of the prediction length
 HEIGHT = 128
+MAX_STEPS, MAX_POINTS = 96, 400  # drawn of quantiles and of the truth: the page must stay small
 MEDIAN = 4  # column of the level 0.5
 KEYS = ["item_id", "variate"]
 
@@ -223,12 +224,15 @@ def _chart(ahead: pl.DataFrame, past: pl.DataFrame) -> Chart:
         height=HEIGHT,
     )
     chart.upright(float(times[0]), "origin")
+    some = np.unique(np.linspace(0, len(times) - 1, min(len(times), MAX_STEPS)).round().astype(int))
     for depth in range(MEDIAN):
-        chart.band(times, quantiles[:, depth], quantiles[:, -1 - depth], "model")
-    chart.line(times, naive, "naive thin")
-    chart.line(times, quantiles[:, MEDIAN], "model")
+        low, high = quantiles[some, depth], quantiles[some, -1 - depth]
+        chart.band(times[some], low, high, "model")
+    chart.line(times[some], naive[some], "naive thin")
+    chart.line(times[some], quantiles[some, MEDIAN], "model")
     # The truth is one line through the origin.
-    chart.line(np.concatenate([past_times, times]), np.concatenate([values, target]), "truth")
+    all_times = np.concatenate([past_times, times]).astype(np.float64)
+    chart.line(*thinned(all_times, np.concatenate([values, target]), MAX_POINTS), "truth")
     chart.y_ticks(value_ticks(*chart.y, count=4))
     span = float(times[-1]) - start
     ticks = [(t, time_label(t, span_us=span)) for t in (start, float(times[0]))]

@@ -15,6 +15,7 @@ from toto_core.report.palette import rank, title_of
 from toto_core.report.segments import CANDIDATE, REFITS, by_fold, by_segment, origin_table
 
 NUM_VARIATES = 8  # drawn at most
+NUM_LISTED = 100  # variates in tables at most
 NAIVE = "naive"
 LONG = timedelta(days=300)  # a test period beyond it is labelled by months
 SETS = (
@@ -188,7 +189,7 @@ def _variate_part(by_variate: Json, evaluate: Json) -> str:
     baselines = sorted({b for name in names for b in baselines_of(by_variate[name])}, key=rank)
     head = ("variate", *(f"against {title_of(b)}" for b in baselines), "median alone", "in 80 %")
     rows = []
-    for name in names:
+    for name in names[:NUM_LISTED]:
         skills = [number((by_variate[name].get(b) or {}).get("skill")) for b in baselines]
         found = scores.get(name) or {}
         errors = [number((found.get(f) or {}).get("mase")) for f in ("model", NAIVE)]
@@ -197,6 +198,10 @@ def _variate_part(by_variate: Json, evaluate: Json) -> str:
         shares = (*(percent_text(skill) for skill in (*skills, point)),)
         rows.append((name, *shares, percent_text(covered, digits=0)))
     listed = table(head, rows, caption="Skill of each variate", sortable=True)
+    if len(names) > NUM_LISTED:
+        listed += (
+            f'<p class="note">The {len(names) - NUM_LISTED} with higher skill are not shown.</p>'
+        )
     return (
         f'{listed}<p class="note">&ldquo;Median alone&rdquo; is the skill of the point forecast '
         "against no change (absolute error), without the quantiles around it; the last column is "
@@ -206,7 +211,7 @@ def _variate_part(by_variate: Json, evaluate: Json) -> str:
 
 def _tests(skills: Json, by_variate: Json) -> str:
     """The Diebold-Mariano table of what decides; those of the other sets are folded away."""
-    names = worst_first(by_variate) if len(by_variate) > 1 else []
+    names = worst_first(by_variate)[:NUM_VARIATES] if len(by_variate) > 1 else []
     more = {title: skills.get(key) or {} for key, title, _ in SETS[1:]}
     more |= {f"Seen series, {name} alone": by_variate[name] for name in names}
     listed = "".join(test_table(title, found) for title, found in more.items())
