@@ -35,7 +35,8 @@ bench: $(STAMP) ## how long the pipeline takes where there is nothing to do
 
 clean: ## every output of the pipeline; DVC's cache, your data in data/raw and .venv stay
 	rm -rf data/series data/valid data/quarantine data/corpus data/fingerprints.npz data/forecasts \
-	  data/splits.json data/losses.parquet models reports/index.html reports/validation.html runs wandb
+	  data/splits.json data/targets.parquet data/losses.parquet models reports/index.html \
+	  reports/validation.html runs wandb
 
 # The stamp is written last, so an installation that was stopped half-way is taken up again.
 $(STAMP): pyproject.toml constraints.txt

@@ -40,8 +40,9 @@ def forget_everything(project: Path) -> None:
         shutil.rmtree(project / name)
     for name in ["models", "reports", "runs", ".dvc/cache"]:
         shutil.rmtree(project / name, ignore_errors=True)
-    for name in ["data/splits.json", "data/fingerprints.npz", "data/losses.parquet", "dvc.lock"]:
-        (project / name).unlink()
+    for name in ["splits.json", "targets.parquet", "fingerprints.npz", "losses.parquet"]:
+        (project / "data" / name).unlink()
+    (project / "dvc.lock").unlink()
 
 
 def test_same_inputs_give_the_same_bytes_and_nothing_reruns(project: Path) -> None:
