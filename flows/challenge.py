@@ -18,7 +18,7 @@ from flows.champion import champion_files
 from flows.judge import EXIT_CODES
 from flows.releases import LOCK, read_lines
 from flows.terminal import say
-from toto_core.config import Params, load_params
+from toto_core.config import load_params
 from toto_core.data import tables
 from toto_core.data.splits import Splits, to_us
 from toto_core.errors import EXIT_OK, CheckpointError, DataError, RegistryError
@@ -54,7 +54,6 @@ def challenge(root: Path, *, command: str = "challenge") -> Succession | None:
     holder = champion(read_lines(root))
     if holder is None:
         return None
-    params = load_params(root / paths.PARAMS)
     lock = yaml.safe_load((root / LOCK).read_text(encoding="utf-8"))
     card = read_card(root, command)
     outputs = (*COMPARED, *outputs_of(card))
@@ -62,31 +61,20 @@ def challenge(root: Path, *, command: str = "challenge") -> Succession | None:
     splits = Splits.load(root / paths.SPLITS)
     seen_until = [_time(line.get(key)) for line in (holder, _line_of(card)) for key in _SEEN]
     origins = origins_unseen(splits.test_origins, seen_until=seen_until)
-    losses = pl.read_parquet(whole_parquet(root / paths.LOSSES)).filter(
-        (pl.col("source") == "candidate")
-        & (pl.col("forecaster") == MODEL)
-        & ~pl.col("held_out")
-        & (pl.col("scale") > 0)
-    )
+    losses = _losses_of_candidate(root)
     version = str(holder["version"])
     try:
-        of_champion = _losses_of(
-            champion_files(root, holder), params, root, splits, origins, losses
-        )
+        folder = champion_files(root, holder)
+        of_champion = _losses_of(folder, root, splits, origins, losses)
     except (RegistryError, CheckpointError, DataError) as error:
         return undecided(version, " ".join(str(error).split()))
-    return compare_with_champion(
-        of_champion,
-        losses,
-        version=version,
-        origins=origins,
-        rule=Rule(
-            tolerance=params.register_.max_successor_loss,
-            alpha=params.register_.alpha,
-            attempt=int(card.get("attempt") or 1),
-            overlap=splits.overlap,
-        ),
+    rule = Rule(
+        tolerance=card["thresholds"]["max_successor_loss"],
+        alpha=card["thresholds"]["alpha"],
+        attempt=int(card.get("attempt") or 1),
+        overlap=splits.overlap,
     )
+    return compare_with_champion(of_champion, losses, version=version, origins=origins, rule=rule)
 
 
 def challenge_command(root: Path, *, as_json: bool = False) -> int:
@@ -141,9 +129,18 @@ def _time(value: object) -> datetime | None:
     return datetime.fromisoformat(value) if isinstance(value, str) else None
 
 
+def _losses_of_candidate(root: Path) -> pl.DataFrame:
+    """Losses of the candidate on the series that training may have seen and that have a scale."""
+    return pl.read_parquet(whole_parquet(root / paths.LOSSES)).filter(
+        (pl.col("source") == "candidate")
+        & (pl.col("forecaster") == MODEL)
+        & ~pl.col("held_out")
+        & (pl.col("scale") > 0)
+    )
+
+
 def _losses_of(
     folder: Path,
-    params: Params,
     root: Path,
     splits: Splits,
     origins: list[datetime],
@@ -154,6 +151,7 @@ def _losses_of(
     from toto_core.inference import Forecaster  # noqa: PLC0415
     from toto_core.training.device import suit_threads  # noqa: PLC0415
 
+    params = load_params(root / paths.PARAMS)
     model = folder / paths.CANDIDATE.name
     run = json.loads((model / "run.json").read_text(encoding="utf-8"))
     context_length = int(run.get("context_length") or params.model.context_length)

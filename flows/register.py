@@ -105,6 +105,7 @@ def _evidence(params: Params, root: Path, losses: pl.DataFrame) -> Evidence:
         },
         snapshot=evaluation_snapshot(losses, splits),
         licences=params.register_.licences,
+        thresholds=params.register_.model_dump(mode="json", exclude={"licences"}),
     )
 
 

@@ -86,11 +86,14 @@ def write_project(root):
     return root
 
 
-def write_candidate(root, seed, *, outcome="PASS", error=1.0, noise=0.0, stopped_by=None):
+def write_candidate(
+    root, seed, *, outcome="PASS", error=1.0, noise=0.0, stopped_by=None, tolerance=0.01
+):
     """Write an untrained network of this seed with its card, and commit both to DVC and git.
 
     Its losses are those of the network of seed 1 times ``error``, give or take ``noise``;
-    ``stopped_by`` is the end of its validation period if it is another than that of the splits.
+    ``stopped_by`` is the end of its validation period if it is another than that of the splits,
+    ``tolerance`` what its verdict allows a successor.
     """
     folder = root / paths.CANDIDATE
     _save_network(folder, seed)
@@ -105,6 +108,7 @@ def write_candidate(root, seed, *, outcome="PASS", error=1.0, noise=0.0, stopped
         "verdict_hash": f"{seed:064x}",
         "snapshot": "s",
         "hashes": {"splits": "abc"},
+        "thresholds": {"max_successor_loss": tolerance, "alpha": 0.05},
         "run": {"last_training_time": splits["validation_start"]},
         "splits": {"test_start": stopped_by or splits["test_start"]},
         "scores": {"pooled": {"model": {"sql": 0.5}}},

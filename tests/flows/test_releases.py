@@ -9,10 +9,12 @@ from registry_project import commit, git, write_candidate
 from toy_project import environment
 
 from flows.history import history
-from flows.promote import promote
+from flows.promote import _ready, _require_unchanged, promote
+from flows.releases import one_writer
 from flows.rollback import rollback
 from toto_core.errors import RegistryError
 from toto_core.registry.ledger import read_log
+from toto_core.registry.promotion import Moment, rollback_line
 
 LOG = "registry/promotions.jsonl"
 ALL_TAGS = ["toto#champion#1", "toto@v0.1.0"]
@@ -35,7 +37,8 @@ if sys.argv[1] == "line":
     pathlib.Path.replace = dying(pathlib.Path.replace, lambda _, to: to.name == "promotions.jsonl")
 else:
     gto.tag.create_tag = dying(gto.tag.create_tag, lambda *_: True)
-from flows.promote import promote
+from flows.promote import _ready, _require_unchanged, promote
+from flows.releases import one_writer
 promote(pathlib.Path())
 """
 
@@ -121,6 +124,35 @@ def test_rollback_after_a_killed_promotion_finishes_that_and_says_so(registered)
     with pytest.raises(RegistryError, match=message):
         rollback(registered)
     assert tags(registered) == ALL_TAGS
+
+
+def test_stopped_rollback_is_finished_by_the_next(held):
+    write_candidate(held, 2, error=0.8)
+    promote(held)
+    commit(held)
+    with one_writer(held) as log:  # stopped after the line
+        moment = Moment(who="Ada", date="2026-03-01", head=git(held, "rev-parse", "HEAD"))
+        log.append(rollback_line(log.records[0], moment=moment, lines=log.records))
+    message = rollback(held)
+    assert message.startswith("finished: the rollback of v0.1.0 was stopped before its tags; made")
+    assert message.endswith("git push --atomic origin HEAD 'toto#champion#3'")
+    first, third = (git(held, "rev-parse", f"toto#champion#{n}^{{}}") for n in (1, 3))
+    assert third == first
+
+
+def test_promotion_is_refused_if_another_came_first(registered):
+    before = _ready(registered)
+    promote(registered)
+    message = r"promote: champion = v0\.1\.0 since a moment ago, none is what this candidate was"
+    with pytest.raises(RegistryError, match=message):
+        _require_unchanged(registered, before)
+
+
+def test_promotion_is_refused_if_head_moved_meanwhile(registered):
+    before = _ready(registered)
+    commit(registered)
+    with pytest.raises(RegistryError, match=r"promote: HEAD = [0-9a-f]{12} since a moment ago, "):
+        _require_unchanged(registered, before)
 
 
 def test_torn_line_is_named_by_every_command(held):

@@ -49,6 +49,7 @@ class Evidence:
         candidate_files: SHA-256 of each file of the candidate.
         hashes: SHA-256 of splits, evaluation and losses, by name.
         licences: licence of each source, from ``register.licences``.
+        thresholds: the rest of ``register``: what the gate asked for, and asks of a successor.
     """
 
     config: Json
@@ -61,6 +62,7 @@ class Evidence:
     hashes: Mapping[str, str]
     snapshot: str
     licences: Mapping[str, str]
+    thresholds: Json
 
 
 def model_card(verdict: Verdict, evidence: Evidence, losses: pl.DataFrame) -> dict[str, Any]:
@@ -95,6 +97,7 @@ def model_card(verdict: Verdict, evidence: Evidence, losses: pl.DataFrame) -> di
                 *("coverage", "exclusions", "seasonality", "calibration", "calibrate"),
             )
         },
+        "thresholds": dict(evidence.thresholds),
         "contamination": dict(evidence.evaluation.get("contamination") or {}),
         "worst_series": worst_series(losses),
         "limits": [*LIMITS, *_limits_of_bases(evidence.run)],
