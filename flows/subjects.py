@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import json
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from flows import paths
 from flows.base_model import locate
 from toto_core.config import Params
 from toto_core.errors import ConfigError
@@ -18,6 +20,7 @@ from toto_core.evaluation.backtest import Answer, asked
 from toto_core.evaluation.faults import Faults
 from toto_core.evaluation.metrics import QUANTILE_LEVELS
 from toto_core.evaluation.submitted import Submitted
+from toto_core.registry.fingerprint import model_sha256
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ def of_file(path: Path, params: Params) -> Subject:
 
 
 def of_model(init: str, root: Path, params: Params) -> Subject:
-    """Load a model: a directory, or a hub id.
+    """Load a model: a directory, or a hub id; with its correction if it is the project's own.
 
     Raises:
         ConfigError: if there is none.
@@ -93,7 +96,9 @@ def of_model(init: str, root: Path, params: Params) -> Subject:
 
     directory, _ = locate(init, root, where="judge: --model")
     context_length = params.model.context_length
-    forecaster = Forecaster.load(directory, context_length=context_length)
+    forecaster = Forecaster.load(
+        directory, context_length=context_length, calibration=_correction(directory, root)
+    )
     suit_threads(forecaster.model.config.d_model)
     length = params.split.prediction_length
 
@@ -110,6 +115,16 @@ def of_model(init: str, root: Path, params: Params) -> Subject:
 
     answer = asked(predict, length, context_length)
     return Subject(plain(init), answer, Faults(), directory=directory)
+
+
+def _correction(directory: Path, root: Path) -> Path | None:
+    """The project's correction of quantiles, if it was learnt for this model."""
+    path = root / paths.CALIBRATION
+    try:
+        learnt_for = json.loads(path.read_text(encoding="utf-8"))["candidate"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return path if learnt_for == model_sha256(directory) else None
 
 
 def plain(name: str) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
 from toto_core.errors import ConfigError, DataError
-from toto_core.evaluation.metrics import QUANTILE_LEVELS
+from toto_core.evaluation.metrics.keys import QUANTILE_LEVELS
 
 AUTO_THETA, AUTO_ETS = "auto_theta", "auto_ets"
 AUTOMATIC = (AUTO_THETA, AUTO_ETS)
