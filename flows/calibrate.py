@@ -113,7 +113,7 @@ def _metrics(calibration: Calibration) -> dict[str, float]:
     shifts = np.array(calibration.shifts)
     return {
         "num_scores": calibration.num_scores,
-        "num_series": calibration.num_series,
+        "num_forecasts": calibration.num_forecasts,
         "num_origins": calibration.num_origins,
         "weight_of_all_steps": calibration.weights[0],
         "weight_of_each_step": calibration.weights[1],
@@ -123,7 +123,7 @@ def _metrics(calibration: Calibration) -> dict[str, float]:
 
 def _sentence(calibration: Calibration) -> str:
     lowest, highest = calibration.range
-    answered = f"levels {lowest:.3g} to {highest:.3g} can be asked for"
+    answered = f"levels {lowest:.4f} to {highest:.4f} can be asked for"
     if not calibration.is_on:
         return f"quantiles as they are ({calibration.reason}); {answered}"
     return (

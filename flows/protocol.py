@@ -35,6 +35,7 @@ def run(params: Params, root: Path) -> Summary:
         seasonality=_seasonality(params, root),
         baselines=params.evaluate.baselines,
         levels=QUANTILE_LEVELS,
+        calibrate=params.calibrate,
         evaluate=params.evaluate,
         register=params.register_,
     )

@@ -127,6 +127,7 @@ def _frozen(params: Params, root: Path, evidence: Evidence) -> Frozen:
         seasonality=evaluation["seasonality"],
         baselines=baselines_of(evaluation),
         levels=[float(level) for level in evaluation["coverage"]],
+        calibrate=params.calibrate,
         evaluate=params.evaluate,
         register=params.register_,
     )

@@ -17,7 +17,7 @@ from toto_core.data.splits import to_us
 from toto_core.errors import DataError
 from toto_core.evaluation.conformal import Calibration, between
 from toto_core.evaluation.conformal.learning import MIN_SCORES_OF_STEP, learn
-from toto_core.evaluation.conformal.tails import MIN_BEYOND, MIN_EXCESSES, Tail, fit_tail
+from toto_core.evaluation.conformal.tails import MIN_EXCESSES, Tail, fit_tail
 from toto_core.evaluation.metrics import QUANTILE_LEVELS
 
 LEVELS = np.array(QUANTILE_LEVELS)
@@ -199,7 +199,7 @@ def test_missing_targets_and_flat_forecasts_are_no_scores():
     )
     calibration = learnt(table, method="per_step", shrinkage=False)
     assert calibration.num_scores == 24 * 5
-    assert calibration.num_series == 1
+    assert calibration.num_forecasts == 24
     found = corrected(calibration, table)
     assert (found[table["item_id"].to_numpy() == "s1"] == 3.0).all()
 
@@ -273,7 +273,7 @@ def test_levels_outside_are_refused():
 @pytest.mark.parametrize("shape", [-0.3, 0.0, 0.4])
 def test_tail_finds_the_distribution_it_was_drawn_from(shape):
     draws = stats.genpareto(shape, scale=2.0).rvs(20_000, random_state=1)
-    tail = fit_tail(draws, share=0.1, num_scores=200_000)
+    tail = fit_tail(draws, share=0.1, num_forecasts=200_000)
     assert tail is not None
     assert tail.shape == pytest.approx(shape, abs=0.03)
     assert tail.scale == pytest.approx(2.0, rel=0.03)
@@ -284,11 +284,11 @@ def test_tail_finds_the_distribution_it_was_drawn_from(shape):
 
 
 def test_tail_needs_excesses_and_names_its_limit():
-    assert fit_tail(np.ones(MIN_EXCESSES - 1), share=0.1, num_scores=10_000) is None
-    assert fit_tail(np.ones(MIN_EXCESSES), share=0.1, num_scores=50) is None
-    tail = fit_tail(np.linspace(0.1, 1, MIN_EXCESSES), share=0.1, num_scores=1000)
+    assert fit_tail(np.ones(MIN_EXCESSES - 1), share=0.1, num_forecasts=10_000) is None
+    assert fit_tail(np.ones(MIN_EXCESSES), share=0.1, num_forecasts=9) is None
+    tail = fit_tail(np.linspace(0.1, 1, MIN_EXCESSES), share=0.1, num_forecasts=1000)
     assert tail is not None
-    assert tail.limit == MIN_BEYOND / 1000
+    assert tail.limit == 1 / 1001
 
 
 @pytest.mark.parametrize("draw", [stats.norm(), stats.t(3), stats.laplace()])
@@ -304,19 +304,17 @@ def test_levels_beyond_the_nine_are_covered_on_fresh_series(draw):
     shares = coverage(fresh["target"].to_numpy().astype(float), found.astype(float))
     np.testing.assert_allclose(shares, levels, atol=0.015)
     lowest, highest = calibration.range
-    assert lowest == pytest.approx(5 / 2400)
-    assert highest == pytest.approx(1 - 5 / 2400)
+    assert lowest == pytest.approx(1 / 601)
+    assert highest == pytest.approx(1 - 1 / 601)
 
 
 def test_levels_beyond_what_was_seen_are_refused_by_name():
     calibration = learnt(normal())
-    message = (
-        r"quantile_levels = \[0\.001\], numbers from 0\.002894 to 0\.9971 are allowed, as 1728"
-    )
+    message = r"quantile_levels = \[0\.001\], numbers from 0\.00346 to 0\.9965 are allowed, as 288"
     with pytest.raises(ValueError, match=message):
         calibration.at_levels(np.zeros((1, 9), np.float32), [0.001])
     tailless = calibration.model_copy(update={"upper": None})
-    with pytest.raises(ValueError, match=r"numbers from 0\.002894 to 0\.9 are allowed"):
+    with pytest.raises(ValueError, match=r"numbers from 0\.00346 to 0\.9 are allowed"):
         tailless.at_levels(np.zeros((1, 9), np.float32), [0.95])
 
 

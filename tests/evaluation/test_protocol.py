@@ -41,6 +41,7 @@ def protocol(**changes):
         "seasonality": {"1h": 24},
         "baselines": ["naive", "drift"],
         "levels": [0.1, 0.5],
+        "calibrate": PARAMS.calibrate,
         "evaluate": PARAMS.evaluate,
         "register": PARAMS.register_,
     }
@@ -88,6 +89,12 @@ def test_protocol_is_changed_by_each_threshold(name):
     (found,) = differences(protocol(), changed)
     assert found.startswith(f"gate.{name} = ")
     assert found.endswith(" was frozen")
+
+
+def test_protocol_is_changed_by_another_correction_of_the_quantiles():
+    none = PARAMS.calibrate.model_copy(update={"method": "none"})
+    found = differences(protocol(), protocol(calibrate=none))
+    assert found == ['calibrate.method = "none", "per_step" was frozen']
 
 
 def test_differences_name_what_was_found_and_what_was_frozen():

@@ -21,7 +21,7 @@ CORRECTION = Calibration(
     lower=None,
     upper=None,
     num_scores=1000,
-    num_series=4,
+    num_forecasts=4,
     num_origins=10,
     candidate="a" * 64,
 )

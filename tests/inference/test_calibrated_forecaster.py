@@ -29,7 +29,7 @@ def calibration(**changes):
         "lower": TAIL,
         "upper": TAIL,
         "num_scores": 500,
-        "num_series": 5,
+        "num_forecasts": 99,
         "num_origins": 10,
         "candidate": model_sha256(GOLDEN),
     }
@@ -77,7 +77,7 @@ def test_known_covariates_stay_what_is_known(loaded, walk):
 
 
 def test_levels_beyond_the_tails_are_refused(loaded, walk):
-    message = r"quantile_levels = \[0\.005, 0\.5\], numbers from 0\.01 to 0\.99 are allowed, as 500"
+    message = r"quantile_levels = \[0\.005, 0\.5\], numbers from 0\.01 to 0\.99 are allowed, as 99"
     with pytest.raises(ValueError, match=message):
         loaded.predict([walk(64)], H, quantile_levels=[0.005, 0.5])
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from toto_core.config import EvaluateParams, RegisterParams
+from toto_core.config import CalibrateParams, EvaluateParams, RegisterParams
 from toto_core.data.tables import TARGET, Item
 from toto_core.evaluation.verdict import FAIL, INCONCLUSIVE, PASS, Check
 
@@ -58,6 +58,7 @@ def freeze(
     seasonality: Json,
     baselines: Sequence[str],
     levels: Sequence[float],
+    calibrate: CalibrateParams,
     evaluate: EvaluateParams,
     register: RegisterParams,
 ) -> dict[str, object]:
@@ -76,6 +77,7 @@ def freeze(
         # Read off the past of each item, it follows from the data, whose hash is here.
         "seasonality": "auto" if evaluate.seasonality == "auto" else dict(seasonality),
         "baselines": sorted(baselines),
+        "calibrate": calibrate.model_dump(mode="json"),
         "evaluate": evaluate.model_dump(mode="json", exclude={"batch_size", "baselines"}),
         "gate": register.model_dump(mode="json", exclude={"licences"}),
     }

@@ -39,8 +39,8 @@ class Calibration(BaseModel):
         weights: what is left of the shift that all steps share, and of each step's own part,
             after shrinkage; 0 to 1.
         lower: below the lowest level, ``upper`` above the highest; None: not answered.
-        num_scores: cells behind the correction, of ``num_series`` series at ``num_origins``
-            origins.
+        num_scores: cells behind the correction, of ``num_forecasts`` pairs of series and origin,
+            at ``num_origins`` origins.
         candidate: SHA-256 of the model it was learnt for (``fingerprint.model_sha256``).
     """
 
@@ -55,7 +55,7 @@ class Calibration(BaseModel):
     lower: Tail | None
     upper: Tail | None
     num_scores: NonNegativeInt
-    num_series: NonNegativeInt
+    num_forecasts: NonNegativeInt
     num_origins: NonNegativeInt
     candidate: str
 
@@ -134,7 +134,7 @@ class Calibration(BaseModel):
             return []
         return [
             f"calibration: quantile_levels = {list(levels)}, numbers from {lowest:.4g} to "
-            f"{highest:.4g} are allowed, as {self.num_scores} validation scores show; choose "
+            f"{highest:.4g} are allowed, as {self.num_forecasts} validation forecasts show; choose "
             "among them, or raise split.num_validation_origins"
         ]
 

@@ -26,13 +26,13 @@ def calibration_effect(
         profile: of the same forecasts.
 
     Returns:
-        method, reason (why nothing was corrected, else empty), num_scores, num_series, num_origins
-        and weights of the correction; where there is one, ``before``: pooled scores, coverage and
-        calibration of the model's own quantiles on the seen series, and ``gain``: the corrected
-        model compared with them, as with a baseline.
+        method, reason (why nothing was corrected, else empty), num_scores, num_forecasts,
+        num_origins and weights of the correction; where there is one, ``before``: pooled scores,
+        coverage and calibration of the model's own quantiles on the seen series, and ``gain``:
+        the corrected model compared with them, as with a baseline.
     """
     facts = calibration.model_dump(
-        include={"method", "reason", "num_scores", "num_series", "num_origins", "weights"}
+        include={"method", "reason", "num_scores", "num_forecasts", "num_origins", "weights"}
     )
     if not calibration.is_on:
         return facts

@@ -26,7 +26,7 @@ from toto_core.data.splits import from_us
 from toto_core.errors import DataError
 from toto_core.evaluation.conformal.correction import Calibration, Method
 from toto_core.evaluation.conformal.tails import fit_tail
-from toto_core.evaluation.metrics import MODEL, QUANTILE_LEVELS, SERIES_KEYS
+from toto_core.evaluation.metrics.keys import MODEL, ORIGIN_KEYS, QUANTILE_LEVELS
 
 NUM_BLOCKS = 8
 # A step with fewer scores is corrected as all steps are together.
@@ -102,7 +102,7 @@ def learn(
         lower=None,
         upper=None,
         num_scores=used.height,
-        num_series=used.select(pl.struct(SERIES_KEYS).n_unique()).item(),
+        num_forecasts=used.select(pl.struct(ORIGIN_KEYS).n_unique()).item(),
         num_origins=num_origins,
         candidate=candidate,
     )
@@ -217,6 +217,8 @@ def _with_tails(bare: Calibration, used: pl.DataFrame) -> Calibration:
     ):
         outside = (beyond_N > 0) & (spread_N > 0)
         tails[name] = fit_tail(
-            beyond_N[outside] / spread_N[outside], share=round(share, 12), num_scores=used.height
+            beyond_N[outside] / spread_N[outside],
+            share=round(share, 12),
+            num_forecasts=bare.num_forecasts,
         )
     return bare.model_copy(update=tails)

@@ -8,7 +8,6 @@ Technometrics 29, 1987, section 4).
 Shapes: N excesses, L levels.
 """
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,8 +15,6 @@ from jaxtyping import Float64
 from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
 
 MIN_EXCESSES = 30
-# A level is answered only if this many validation scores lie beyond it.
-MIN_BEYOND = 5
 # The moments exist below a shape of 1; a bounded tail shorter than a triangle's is a small sample.
 SHAPES = (-0.5, 0.9)
 _PLOTTING_OFFSET = 0.35  # of the empirical distribution function, Hosking and Wallis 1987
@@ -50,15 +47,19 @@ class Tail(BaseModel):
         return self.scale * np.expm1(-self.shape * np.log(within)) / self.shape
 
 
-def fit_tail(excesses: Float64[np.ndarray, " N"], *, share: float, num_scores: int) -> Tail | None:
+def fit_tail(
+    excesses: Float64[np.ndarray, " N"], *, share: float, num_forecasts: int
+) -> Tail | None:
     """Fit a tail to positive excesses; None if there are fewer than ``MIN_EXCESSES``.
 
     Args:
         share: as in ``Tail``.
-        num_scores: of which the excesses are the part beyond the quantile.
+        num_forecasts: pairs of series and origin behind the scores. Of n exchangeable scores the
+            largest is exceeded with probability 1 / (n + 1), which is as far as is answered; the
+            steps of one forecast count as one score, since they share its shocks.
     """
     num = len(excesses)
-    limit = MIN_BEYOND / num_scores if num_scores else math.inf
+    limit = 1 / (num_forecasts + 1)
     if num < MIN_EXCESSES or limit >= share:
         return None
     ranks = np.arange(1, num + 1)
