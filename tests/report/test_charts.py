@@ -89,3 +89,10 @@ def test_thinned_keeps_the_peaks_and_troughs_in_their_order():
     assert {333.0, 777.0} <= set(few_x)
     assert np.isnan(few_y[(few_x > 510) & (few_x < 590)]).all()
     np.testing.assert_array_equal(thinned(x[:100], y[:100], 100)[1], y[:100])
+
+
+@pytest.mark.parametrize(("height", "expected"), [(0.01, ["85", "100"]), (0.99, ["0", "15"])])
+def test_end_labels_at_an_edge_are_moved_inside(height, expected):
+    chart = Chart(x=(0.0, 1.0), y=(0.0, 1.0), height=100)
+    chart.end_labels([(height, "a", "model"), (height, "b", "naive")])
+    assert re.findall(r' y="([\d.]+)" dy="4"', chart.svg("x")) == expected
