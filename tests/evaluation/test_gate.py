@@ -260,6 +260,20 @@ def test_judge_holds_the_quantiles_to_their_levels():
     assert verdict.outcome == FAIL
 
 
+def test_judge_says_what_the_correction_did_or_why_there_was_none():
+    off = {f"{q / 10:.1f}": q / 10 + 0.01 for q in range(1, 10)}
+    before = {"reason": "", "before": {"calibration": {"mean_coverage_error": 0.034}}}
+    verdict = judged(*panel(0, skill=0.2), evaluation={"coverage": off, "calibrate": before})
+    found = check(verdict, "coverage of the quantiles")
+    assert found.found == "off by 1.0 % on average, by 3.4 % before the correction"
+    few = {"reason": "not calibrated: 24 scores at 2 origins, at least 500 at 8 are needed"}
+    verdict = judged(*panel(0, skill=0.2), evaluation={"coverage": off, "calibrate": few})
+    found = check(verdict, "coverage of the quantiles")
+    assert (found.outcome, found.found) == (PASS, "off by 1.0 % on average")
+    assert found.reason.endswith("should be. Not calibrated: 24 scores at 2 origins, at least 500 "
+                                 "at 8 are needed.")  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("provenance", "outcome", "words"),
     [

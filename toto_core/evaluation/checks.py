@@ -267,6 +267,7 @@ def calibration(
     errors = [abs(float(found) - float(level)) for level, found in pairs if found is not None]
     error = float(np.mean(errors)) if errors else math.nan
     fine = error <= params.max_coverage_error
+    before, reason = _correction(evaluation)
     return [
         Check(
             "coverage of the 80 % interval",
@@ -280,13 +281,27 @@ def calibration(
         Check(
             "coverage of the quantiles",
             INCONCLUSIVE if not errors else PASS if fine else FAIL,
-            f"off by {percent(error)} on average",
+            f"off by {percent(error)} on average{before}",
             f"at most {percent(params.max_coverage_error)}",
-            "Each quantile is about where it should be."
-            if fine
-            else "The quantiles are not where they should be.",
+            (
+                "Each quantile is about where it should be."
+                if fine
+                else "The quantiles are not where they should be."
+            )
+            + reason,
         ),
     ]
+
+
+def _correction(evaluation: Mapping[str, object]) -> tuple[str, str]:
+    """Say how far off the quantiles were before their correction, or why there was none."""
+    found = evaluation.get("calibrate")
+    if not isinstance(found, Mapping):
+        return "", ""
+    if "before" in found:
+        error = found["before"]["calibration"]["mean_coverage_error"]
+        return f", by {percent(error)} before the correction", ""
+    return "", f" {sentence([str(found['reason'])])}"
 
 
 def provenance(found: Provenance, splits: Mapping[str, object]) -> Check:

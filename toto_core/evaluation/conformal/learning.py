@@ -82,7 +82,11 @@ def learn(
         "step", maintain_order=True
     )
     num_origins = used["origin"].n_unique()
-    shifts_HQ, weights, reason = np.zeros((0, 0)), (0.0, 0.0), f"calibrate.method = {method}"
+    shifts_HQ, weights, reason = (
+        np.zeros((0, 0)),
+        (0.0, 0.0),
+        f"not calibrated: calibrate.method = {method}",
+    )
     if used.height < min_scores or num_origins < min_origins:
         reason = (
             f"not calibrated: {used.height} scores at {num_origins} origins, at least {min_scores} "
