@@ -147,6 +147,7 @@ def _attempt(evidence: Evidence, losses: pl.DataFrame, frozen: Frozen) -> Attemp
     return Attempt(
         snapshot=evidence.snapshot,
         candidate=combined(evidence.candidate_files),
+        calibration=evidence.hashes["calibration"],
         protocol=protocol_hash(frozen.current),
         test_end=str(evidence.splits["test_end"]),
         series=series_sketch(losses),

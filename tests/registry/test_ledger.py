@@ -22,6 +22,7 @@ from toto_core.registry.ledger import (
 FIRST = Attempt(
     snapshot="s",
     candidate="a",
+    calibration="c",
     protocol="p",
     test_end="2026-03-01T00:00:00+00:00",
     series=("11", "22"),
@@ -153,9 +154,10 @@ def test_attempts_count_distinct_candidates_of_one_period(tmp_path):
     assert len(read_log(path)) == 2
 
 
-def test_attempts_count_another_protocol_as_another_look(tmp_path):
+@pytest.mark.parametrize("changes", [{"protocol": "laxer"}, {"calibration": "wider"}])
+def test_attempts_count_another_protocol_or_calibration_as_another_look(tmp_path, changes):
     path = tmp_path / "attempts.jsonl"
-    assert (note(path, FIRST), note(path, replace(FIRST, protocol="laxer"))) == (0, 1)
+    assert (note(path, FIRST), note(path, replace(FIRST, **changes))) == (0, 1)
 
 
 @pytest.mark.parametrize(

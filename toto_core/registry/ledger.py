@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from toto_core.errors import RegistryError
 from toto_core.files import writing
 
+_IDENTITY = ("snapshot", "candidate", "calibration", "protocol")
 PREVIOUS, OWN = "previous_line", "this_line"
 FIRST = "0" * 64
 WAIT_S = 120.0  # for another process to finish with a log; judging happens while it is held
@@ -120,6 +121,7 @@ class Attempt:
     Attributes:
         snapshot: identity of the truth that it is judged on.
         candidate: hash of what is judged.
+        calibration: hash of what corrects its quantiles.
         protocol: hash of the frozen protocol; the same candidate under another one is another look.
         test_end: of the period, ISO 8601 in UTC.
         series: a sketch of the judged series (``fingerprint.series_sketch``).
@@ -127,6 +129,7 @@ class Attempt:
 
     snapshot: str
     candidate: str
+    calibration: str
     protocol: str
     test_end: str
     series: Sequence[str]
@@ -136,6 +139,7 @@ class Attempt:
         return {
             "snapshot": self.snapshot,
             "candidate": self.candidate,
+            "calibration": self.calibration,
             "protocol": self.protocol,
             "test_end": self.test_end,
             "series": list(self.series),
@@ -148,15 +152,15 @@ def earlier_attempts(records: Sequence[Record], attempt: Attempt) -> tuple[list[
 
     A period counts as the same if it is the same truth, or if it shares series and ends no
     later: taking away an origin or an item, or another horizon, makes no new period. Newer data
-    do. The same candidate, protocol and truth stand once in a log.
+    do. The same candidate, calibration, protocol and truth stand once in a log.
 
     Returns:
         the records of the period, oldest first, up to its own; and whether it has its own.
     """
-    own = attempt.snapshot, attempt.candidate, attempt.protocol
+    own = attempt.record(None)
     earlier = []
     for record in records:
-        if (record.get("snapshot"), record.get("candidate"), record.get("protocol")) == own:
+        if all(record.get(key) == own[key] for key in _IDENTITY):
             return earlier, True
         if record.get("snapshot") == attempt.snapshot or _covers(record, attempt):
             earlier.append(record)
