@@ -17,8 +17,9 @@ from flows.split import run as split
 from toto_core.data import tables
 from toto_core.data.splits import Splits
 from toto_core.evaluation.backtest import backtest
+from toto_core.evaluation.conformal import Calibration
 from toto_core.evaluation.metrics import MODEL, QUANTILE_LEVELS, origin_losses
-from toto_core.registry.fingerprint import combined, folder_files
+from toto_core.registry.fingerprint import combined, file_sha256, folder_files, model_sha256
 
 NUM_STEPS, NUM_ORIGINS, HORIZON, CONTEXT = 400, 24, 4, 64
 DATE = "2026-03-01T12:00:00+00:00"
@@ -87,13 +88,13 @@ def write_project(root):
 
 
 def write_candidate(
-    root, seed, *, outcome="PASS", error=1.0, noise=0.0, stopped_by=None, tolerance=0.01
+    root, seed, *, outcome="PASS", error=1.0, noise=0.0, stopped_by=None, tolerance=0.01, shift=None
 ):
     """Write an untrained network of this seed with its card, and commit both to DVC and git.
 
     Its losses are those of the network of seed 1 times ``error``, give or take ``noise``;
     ``stopped_by`` is the end of its validation period if it is another than that of the splits,
-    ``tolerance`` what its verdict allows a successor.
+    ``tolerance`` what its verdict allows a successor, ``shift`` that of its calibration, if any.
     """
     folder = root / paths.CANDIDATE
     _save_network(folder, seed)
@@ -114,6 +115,9 @@ def write_candidate(
         "scores": {"pooled": {"model": {"sql": 0.5}}},
         "tests": {"naive": {"skill": 0.25, "p_value": 0.001}},
     }
+    if shift is not None:
+        _write_calibration(root, shift)
+        card["hashes"]["calibration"] = file_sha256(root / paths.CALIBRATION)
     registry = root / paths.REGISTRY
     registry.mkdir(parents=True, exist_ok=True)
     (registry / "card.json").write_text(json.dumps(card))
@@ -124,6 +128,24 @@ def write_candidate(
     losses.write_parquet(root / paths.LOSSES)
     commit(root)
     return card
+
+
+def _write_calibration(root, shift):
+    calibration = Calibration(
+        method="pooled",
+        reason="",
+        levels=QUANTILE_LEVELS,
+        shifts=((shift,) * len(QUANTILE_LEVELS),),
+        weights=(1.0, 0.0),
+        lower=None,
+        upper=None,
+        candidate=model_sha256(root / paths.CANDIDATE),
+        **{name: 1 for name in Calibration.model_fields if name.startswith("num_")},
+    )
+    (root / paths.CALIBRATION).write_text(calibration.model_dump_json())
+    outs = [*GRAPH["stages"]["all"]["outs"], str(paths.CALIBRATION)]
+    graph = {"stages": {"all": {"cmd": "true", "outs": outs}}}
+    (root / "dvc.yaml").write_text(yaml.safe_dump(graph))
 
 
 def commit(root):

@@ -7,6 +7,7 @@ import pytest
 from registry_project import NUM_ORIGINS, commit, write_candidate
 
 from flows.challenge import challenge, challenge_command
+from flows.promote import promote
 from toto_core.errors import RegistryError
 
 
@@ -44,6 +45,19 @@ def test_origins_that_a_model_has_seen_do_not_count(held):
     found = challenge(held)
     assert found.outcome == "INCONCLUSIVE"
     assert found.reason == "0 origins that neither has seen, at least 2 are needed"
+
+
+def test_champion_forecasts_with_its_own_calibration(registered):
+    write_candidate(registered, 1, shift=2.0)
+    promote(registered)
+    commit(registered)
+    assert challenge(registered).skill > 0.1  # without it they are even
+    kept = registered / "runs/champions/v0.1.0/calibration.json"
+    assert kept.read_bytes() == (registered / "models/calibration.json").read_bytes()
+    write_candidate(registered, 1, shift=-2.0)
+    assert challenge(registered).skill > 0.1
+    assert kept.read_bytes() != (registered / "models/calibration.json").read_bytes()
+    assert "toto v0.2.0 is now champion" in promote(registered)  # another model by its calibration
 
 
 def test_champion_whose_files_are_lost_cannot_be_compared_with(held):
