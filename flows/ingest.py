@@ -29,8 +29,9 @@ def run(params: Params, root: Path) -> Summary:
             report = _demo(params.ingest, params.seed, directory)
         else:
             report = ingest_source(params.ingest, root, directory, state=root / STATE)
-    write_json(root / paths.METRICS / "ingest.json", _metrics(report))
-    return _summary(report)
+    sources = _sources(report)
+    write_json(root / paths.METRICS / "ingest.json", _metrics(report, sources))
+    return _summary(report, sources)
 
 
 def _demo(params: IngestParams, seed: int, directory: Path) -> IngestReport:
@@ -50,7 +51,7 @@ def _freq(section: str, text: str) -> Frequency:
         raise ConfigError(f"params.yaml: {section}.{error}") from None
 
 
-def _metrics(report: IngestReport) -> dict[str, object]:
+def _metrics(report: IngestReport, sources: list[dict[str, object]]) -> dict[str, object]:
     return {
         "items": report.num_items,
         "series": report.num_series,
@@ -60,7 +61,7 @@ def _metrics(report: IngestReport) -> dict[str, object]:
         "first_timestamp": iso(report.first_us),
         "last_timestamp": iso(report.last_us),
         "freqs": dict(report.freqs),
-        "sources": _sources(report),
+        "sources": sources,
     }
 
 
@@ -70,12 +71,12 @@ def _sources(report: IngestReport) -> list[dict[str, object]]:
     if len(rows_of) > MAX_SOURCES:
         rows_of = {}
         for name, rows in report.sources:
-            folder = f"{Path(name).parent.as_posix()}/"
+            folder = f"{name.rpartition('/')[0] or '.'}/"
             rows_of[folder] = rows_of.get(folder, 0) + rows
     return [{"source": name, "rows": rows} for name, rows in sorted(rows_of.items())]
 
 
-def _summary(report: IngestReport) -> Summary:
+def _summary(report: IngestReport, sources: list[dict[str, object]]) -> Summary:
     freqs = ", ".join(f"{count} at {freq}" for freq, count in report.freqs.items())
     return Summary(
         text=(
@@ -88,7 +89,7 @@ def _summary(report: IngestReport) -> Summary:
             "rows": report.num_rows,
             "rejected_rows": report.num_rejected,
         },
-        tables={"sources": _sources(report)},
+        tables={"sources": sources},
     )
 
 

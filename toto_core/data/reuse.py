@@ -12,6 +12,7 @@ Otherwise everything is read again. Either way the series are the same, byte for
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -39,6 +40,8 @@ CODE: Final = (
     "buckets",
     "codes",
     "csv_head",
+    "file_heads",
+    "finding",
     "frequency",
     "gluonts",
     "group_reader",
@@ -156,7 +159,7 @@ class Memory:
                     self._digests[location] = _digest(location)
                 if then is None or then.digest != self._digests.get(location):
                     continue
-            found[location] = replace(then, stamp=stamp)
+            found[location] = then if then.stamp == stamp else replace(then, stamp=stamp)
         return found
 
     def digest(self, location: str) -> str:
@@ -293,9 +296,14 @@ def _write(folder: Path, spool: Spool, directory: Path, inputs: Sequence[Input])
         [shard.series.with_columns(bucket=pl.lit(shard.bucket, pl.Int64)) for shard in spool.shards]
     ).write_parquet(folder / _SERIES)
     schemas: dict[tuple[tuple[str, object], ...], int] = {}
+    # Most files share one object.
+    number_of: dict[int, int] = {}
     rows = []
     for one in inputs:
-        schema = schemas.setdefault(tuple(one.file.schema.items()), len(schemas))
+        schema = number_of.get(id(one.file.schema))
+        if schema is None:
+            schema = schemas.setdefault(tuple(one.file.schema.items()), len(schemas))
+            number_of[id(one.file.schema)] = schema
         count = spool.counts.get(one.file.name)
         rows.append(
             {
@@ -350,7 +358,7 @@ def _digest(location: str) -> str:
 
 
 def _stamp(location: str) -> Stamp:
-    found = Path(location).stat()
+    found = os.stat(location)  # noqa: PTH116  # a path object costs as much again
     return Stamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 

@@ -11,6 +11,8 @@ import polars as pl
 
 from toto_core.config import IngestParams
 from toto_core.data import prometheus, reuse, sql
+from toto_core.data.file_heads import look_at
+from toto_core.data.finding import find_files
 from toto_core.data.frequency import Frequency, parse_freq
 from toto_core.data.group_reader import GroupReader
 from toto_core.data.layouts import Columns, resolve
@@ -18,10 +20,8 @@ from toto_core.data.numerals import numbers, with_points
 from toto_core.data.raw_files import (
     PATH_COLUMN,
     RawFile,
-    find_files,
     groups_of_like,
     head_rows,
-    look_at,
     read_batches,
 )
 from toto_core.data.shards import IngestReport
@@ -110,6 +110,7 @@ def _ingest_files(
     inputs, changed = [], set()
     expected = 0
     for group in groups:
+        signature = group.signature
         for file in group.files:
             known = seen.get(file.location)
             inputs.append(
@@ -117,11 +118,11 @@ def _ingest_files(
                     file=file,
                     stamp=now.get(file.location),
                     digest=memory.digest(file.location),
-                    signature=group.signature,
+                    signature=signature,
                 )
             )
             expected += file.num_rows * len(group.columns.values)
-            if known is None or known.signature != group.signature:
+            if known is None or known.signature != signature:
                 changed.add(file.location)
     num_buckets = num_buckets_for(expected)
     base = memory.base(inputs, changed, num_buckets)
