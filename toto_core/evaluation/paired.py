@@ -12,7 +12,7 @@ import polars as pl
 from jaxtyping import Float64
 
 from toto_core.evaluation.grouping import group_means
-from toto_core.evaluation.metrics import skill
+from toto_core.evaluation.metrics.relative import skill
 from toto_core.evaluation.significance import ewc_dm_test
 
 CELL = ("item_id", "group", "variate", "origin")
