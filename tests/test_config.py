@@ -119,6 +119,8 @@ def test_unknown_keys_are_refused_in_every_section(write: Write, section: str) -
         ("train.precision", "half", "input should be 'auto', 'float32' or 'bfloat16'"),
         ("train.max_steps", 1.5, "input should be a valid integer, got a number with a fractional"),
         ("crossval.max_steps", "many", "input should be a valid integer, unable to parse string"),
+        ("calibrate.method", "isotonic", "input should be 'none', 'pooled' or 'per_step'"),
+        ("calibrate.min_origins", 1, "input should be greater than or equal to 2"),
         ("evaluate.seasonality", 0, "input should be greater than 0"),
         ("register.alpha", 0.5, "input should be less than 0.5"),
         ("register.min_fold_wins", 6, "input should be less than or equal to 5"),
