@@ -44,8 +44,7 @@ def out_of_sample_r2(*, mse: float, base_mse: float) -> float:
     Zero is no change, 1 is perfect, and on returns an honest value is within a percent or so.
     Ordinary R2 divides by the variance within the judged window instead. On a series that is
     nearly a random walk this variance grows with the length of the window, so that R2 tells the
-    length: the best possible forecast gets 0.97 on 250 points and anything from -14 to 0.9 on 16,
-    and a forecast six times worse than no change still gets 0.8 on 1,000 (docs/evaluation.md).
+    length and not the skill (docs/evaluation.md has numbers).
     """
     return 1 - ratio(mse, base_mse)
 
