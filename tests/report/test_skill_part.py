@@ -67,7 +67,8 @@ def test_table_of_tests_has_both_p_values_and_what_they_rest_on():
     percent = "\N{NARROW NO-BREAK SPACE}%"
     minus = "\N{MINUS SIGN}"
     assert cells == [
-        *("no change", "1.234", "1.100", f"10.0{percent}", f"0.0 to 20.0{percent}"),
+        *("no change", "1.234", f"10.0{percent}", f"0.0 to 20.0{percent}"),
         *(f"{minus}2.50", "7", "60", "2", "3", "0.0040", "0.0300"),
     ]
+    assert "<caption>T; the model&#x27;s loss is 1.100</caption>" in html
     assert table_of_tests("T", {}) == ""

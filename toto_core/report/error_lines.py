@@ -104,7 +104,7 @@ def _figure(table: pl.DataFrame, along: Along, metric: str, note: str) -> str:
     top = max(float(np.nanmax(y)) for _, y in curves.values())
     places = np.concatenate([x for x, _ in curves.values()])
     chart = Chart(x=(float(places.min()), float(places.max())), y=(0.0, 1.06 * top), height=HEIGHT)
-    chart.y_ticks(value_ticks(*chart.y))
+    chart.y_ticks(value_ticks(*chart.y, count=6))
     chart.x_ticks(along.ticks)
     chart.titles(x=along.title, y=AXES[metric])
     for name in sorted(names, key=lambda name: name == MODEL):  # the model on top

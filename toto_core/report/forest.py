@@ -14,7 +14,7 @@ from toto_core.report.ticks import value_ticks
 
 LOWEST = -10.0  # eleven times the baseline's loss; what is worse is an arrow at the edge
 ROW = 34  # height, CSS pixels
-NUM_TICKS = 4
+NUM_TICKS = 5
 Row = Mapping[str, Any]
 
 

@@ -143,6 +143,8 @@ def _in_time(skills: Json, losses: pl.DataFrame, splits: Json, evaluate: Json) -
         title = f"By time, against {title_of(name)}{why}: ahead in {ahead} of {len(rows)} parts"
         block = Block(title, lead, [(_span(row, rows), row) for row in rows], sets_axis=False)
         blocks["time" if name == first else f"time {name}"] = block
+    # A refit has no base model beside it, so its hardest baseline may be another one.
+    first = hardest(skills.get("crossval") or {})
     refits = by_fold(
         origin_table(losses, source=REFITS), first, splits.get("folds") or (), overlap=overlap
     )
@@ -222,13 +224,20 @@ def _tests(skills: Json, by_variate: Json) -> str:
 
 
 def test_table(title: str, found: Json) -> str:
-    """Return one row for each baseline: losses, skill, both tests; empty without a baseline."""
+    """Return one row for each baseline: its loss, skill, both tests; empty without a baseline."""
     head = (
-        *("against", "its loss", "model's loss", "skill", "95 % interval"),
+        *("against", "its loss", "skill", "95 % interval"),
         *("t", "df", "n", "h", "h_eff", "p (EWC)", "p (HLN)"),
     )
     rows = [(title_of(b), *_test_cells(found[b])) for b in baselines_of(found)]
+    losses = {number(found[b].get("loss_model")) for b in baselines_of(found)}
+    if len(losses) == 1:
+        title += f"; the model's loss is {_loss(losses.pop())}"
     return table(head, rows, caption=title, css="dense") if rows else ""
+
+
+def _loss(value: float) -> str:
+    return minus(f"{value:.3f}")
 
 
 def _test_cells(row: Json) -> tuple[str, ...]:
@@ -236,7 +245,7 @@ def _test_cells(row: Json) -> tuple[str, ...]:
         return minus(f"{number(row.get(key)):.0f}")
 
     return (
-        *(minus(f"{number(row.get(key)):.3f}") for key in ("loss_baseline", "loss_model")),
+        _loss(number(row.get("loss_baseline"))),
         percent_text(number(row.get("skill"))),
         interval_text(row),
         minus(f"{number(row.get('statistic')):.2f}"),

@@ -54,9 +54,9 @@ section>header p{color:var(--soft);font-size:.95rem;max-width:36rem;margin-top:.
 .tick{fill:var(--soft);font:12px var(--sans)}
 .mid{text-anchor:middle}.last{text-anchor:end}.first{text-anchor:start}
 .forest{margin:.5rem 0 0}
-.forest .row{display:grid;grid-template-columns:9.5rem minmax(0,1fr) 20.6rem;gap:1rem;
+.forest .row{display:grid;grid-template-columns:10.6rem minmax(0,1fr) 20.6rem;gap:1rem;
 align-items:center}
-.forest .name{font-size:.96rem}
+.forest .name{font-size:.92rem}
 .track{display:block;width:100%;overflow:visible}
 line.zero{stroke:var(--ink);stroke-width:1}
 .interval{stroke-width:3;stroke-linecap:round;opacity:.45}
@@ -80,7 +80,7 @@ figure{margin:0}
 figure+figure,.forest+figure,figure+.scroll,.pair+figure{margin-top:2.2rem}
 figcaption{font:600 1.05rem/1.35 var(--serif);margin-bottom:.5rem}
 .chart{padding:26px 10px 44px 46px}
-.labelled>.chart{padding-right:118px}
+.labelled>.chart{padding-right:152px}
 @media (min-width:721px){.labelled>.legend{display:none}}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(300px,100%),1fr));gap:2rem}
 .pair figure{margin:0}
