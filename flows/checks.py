@@ -10,6 +10,7 @@ import yaml
 from flows import paths
 from toto_core.config import Params, load_params
 from toto_core.errors import ConfigError
+from toto_core.evaluation.baselines.automatic import check_installed
 
 PIPELINE = Path("dvc.yaml")
 
@@ -33,6 +34,11 @@ def check_project(root: Path) -> Params:
         faults.append(str(error))
     if stages:
         faults.extend(_dependency_faults(root, stages))
+    if params is not None:
+        try:
+            check_installed(params.evaluate.baselines)
+        except ConfigError as error:
+            faults.append(str(error))
     if stages and params is not None:
         faults.extend(_section_faults(stages))
         faults.extend(_fold_faults(stages, params))

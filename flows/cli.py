@@ -50,7 +50,7 @@ def check() -> None:
 @app.command()
 def judge(
     forecaster: Annotated[
-        str | None, typer.Option(help="module:function, called as docs/judge.md says.")
+        str | None, typer.Option(help="module:function, see docs/evaluation.md.")
     ] = None,
     quantiles: Annotated[
         Path | None, typer.Option(help="Parquet file of quantile forecasts.")

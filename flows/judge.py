@@ -25,7 +25,7 @@ from toto_core.evaluation.faults import lines
 from toto_core.evaluation.gaps import answered, losses_with_gaps
 from toto_core.evaluation.gate import judge
 from toto_core.evaluation.metrics import MODEL, Profile
-from toto_core.evaluation.protocol import Frozen
+from toto_core.evaluation.protocol import Frozen, protocol_hash
 from toto_core.evaluation.scores import CANDIDATE, evaluation_report, item_scores
 from toto_core.evaluation.verdict import (
     FAIL,
@@ -195,7 +195,13 @@ def _verdict(
     attempt = Attempt(
         snapshot=evaluation_snapshot(losses, splits),
         candidate=candidate,
-        protocol="",
+        calibration="",  # the forecasts that are hashed are corrected already
+        protocol=protocol_hash(
+            {
+                "evaluate": params.evaluate.model_dump(mode="json"),
+                "gate": params.register_.model_dump(mode="json"),
+            }
+        ),
         test_end=str(splits["test_end"]),
         series=series_sketch(losses),
     )

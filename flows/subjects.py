@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -64,13 +65,14 @@ def of_callable(reference: str, root: Path, params: Params) -> Subject:
         ) from None
     finally:
         sys.path.pop(0)
-    function = getattr(found, name, None)
+    function: Any = getattr(found, name, None)
     if not callable(function):
         raise ConfigError(f"{where}, a function is needed and {name} of {module} is none; mend it")
     length = params.split.prediction_length
+    predict: Any = function
     if "prediction_length" in inspect.signature(function).parameters:
-        function = partial(function, prediction_length=length)
-    answer = asked(function, length, params.model.context_length)
+        predict = partial(function, prediction_length=length)
+    answer = asked(predict, length, params.model.context_length)
     return Subject(plain(reference), answer, Faults())
 
 
