@@ -23,7 +23,8 @@ from scipy.stats import skew
 from flows import paths
 from toto_core.config import load_params
 from toto_core.evaluation.checks import Provenance
-from toto_core.evaluation.gate import NUM_FOLDS, PREFERRED_ORIGINS, holm_divisor, judge
+from toto_core.evaluation.comparison import NUM_FOLDS, PREFERRED_ORIGINS
+from toto_core.evaluation.gate import holm_divisor, judge
 from toto_core.evaluation.protocol import Frozen, protocol_hash
 from toto_core.evaluation.significance import ewc_rows
 from toto_core.evaluation.verdict import MANDATORY, MODEL, PASS

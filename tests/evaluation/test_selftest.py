@@ -12,7 +12,7 @@ from toto_core.evaluation import selftest
 from toto_core.evaluation.significance import EWCRows
 
 ROOT = Path(__file__).parents[2]
-PARAMS = load_params(ROOT / "params.yaml").register_
+PARAMS = load_params(ROOT / "params.yaml")
 
 
 def test_gate_lets_in_skill_alone():

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from toto_core.config import RegisterParams
-from toto_core.evaluation.checks import Comparison
+from toto_core.evaluation.comparison import Comparison
 from toto_core.evaluation.verdict import (
     FAIL,
     INCONCLUSIVE,

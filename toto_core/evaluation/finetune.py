@@ -1,6 +1,6 @@
 """The gate asks a fine-tuned model whether it is better than the model that it began as."""
 
-from toto_core.evaluation.checks import Comparison
+from toto_core.evaluation.comparison import Comparison
 from toto_core.evaluation.verdict import (
     BASE,
     FAIL,

@@ -7,22 +7,18 @@ is tested at the full level, which Holm's rule over the candidates judged on the
 lowers.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import polars as pl
-from scipy.stats import skew
 
 from toto_core.config import RegisterParams
 from toto_core.evaluation import checks, claims, consistency, contamination
-from toto_core.evaluation.checks import Comparison, OfVariate, Provenance
+from toto_core.evaluation.checks import Provenance
+from toto_core.evaluation.comparison import NUM_FOLDS, Comparison, compare, effect, superiority
 from toto_core.evaluation.finetune import against_base
-from toto_core.evaluation.grouping import group_means
 from toto_core.evaluation.median import median_check, median_gains
-from toto_core.evaluation.paired import CELL, all_finite, by_origin, gain, side_by_side, skill
+from toto_core.evaluation.paired import CELL, all_finite, side_by_side
 from toto_core.evaluation.protocol import Frozen
-from toto_core.evaluation.significance import ewc_dm_test
 from toto_core.evaluation.verdict import (
     BASE,
     FAIL,
@@ -33,9 +29,6 @@ from toto_core.evaluation.verdict import (
     baselines_of,
     worst,
 )
-
-NUM_FOLDS = 5
-PREFERRED_ORIGINS = 60  # below it, or with |skewness| above one, the level is halved
 
 
 def judge(
@@ -83,8 +76,8 @@ def judge(
         checks.origins(num_origins, compared, splits, params),
         checks.cycles(splits, evaluation),
         checks.exclusions(judged, panel, evaluation),
-        *(checks.superiority(baseline, compared.get(baseline), params) for baseline in baselines),
-        *(checks.effect(baseline, compared.get(baseline), params) for baseline in baselines),
+        *(superiority(baseline, compared.get(baseline), params) for baseline in baselines),
+        *(effect(baseline, compared.get(baseline), params) for baseline in baselines),
         *(against_base(comparison) for comparison in of_base.values()),
         median_check(median_gains(rows, panel, baselines, overlap=overlap), params),
         *consistency.spread(compared, params),
@@ -170,38 +163,6 @@ def complete_panel(rows: pl.DataFrame, baselines: Sequence[str]) -> tuple[Check,
     return check, wide.filter(all_finite(names))
 
 
-def compare(
-    panel: pl.DataFrame, baseline: str, *, overlap: int, divisor: int, params: RegisterParams
-) -> Comparison:
-    """Compare the model with one baseline over the origins, the series and the groups."""
-    model, base = by_origin(panel, MODEL), by_origin(panel, baseline)
-    d = base - model
-    skewness = float(skew(d)) if np.ptp(d) > 0 else 0.0
-    halved = len(d) < PREFERRED_ORIGINS or abs(skewness) > 1
-    margin_test = ewc_dm_test((1 - params.margin) * base - model, h=overlap, alternative="greater")
-    found = gain(model, base, overlap=overlap)
-    segments = np.array_split(np.arange(len(d)), NUM_FOLDS)
-    series = group_means(panel, ["item_id", "variate"], [MODEL, baseline])
-    return Comparison(
-        margin_test=margin_test,
-        level=params.alpha / divisor / (2 if halved else 1),
-        is_halved=halved,
-        skewness=skewness,
-        skill=found.skill,
-        lower=found.lower,
-        fold_skills=tuple(skill(float(model[s].sum()), float(base[s].sum())) for s in segments),
-        num_series=series.height,
-        series_wins=series.filter(pl.col(MODEL) < pl.col(baseline)).height,
-        worst_group=_worst_group(panel, baseline),
-        variates=tuple(
-            _of_variate(str(name), rows, baseline, overlap)
-            for (name,), rows in panel.sort("variate", maintain_order=True).group_by(
-                "variate", maintain_order=True
-            )
-        ),
-    )
-
-
 def unjudged_variates(
     rows: pl.DataFrame, panel: pl.DataFrame, evaluation: Mapping[str, object]
 ) -> list[str]:
@@ -219,24 +180,3 @@ def unjudged_variates(
         if isinstance(series, Mapping) and "variate" in series and not series.get("held_out")
     }
     return sorted((left_out | set(rows["variate"])) - set(panel["variate"]))
-
-
-def _of_variate(name: str, panel: pl.DataFrame, baseline: str, overlap: int) -> OfVariate:
-    model, base = by_origin(panel, MODEL), by_origin(panel, baseline)
-    p_worse = math.nan
-    if len(base) > 1:
-        p_worse = ewc_dm_test(base - model, h=overlap, alternative="less").p_value
-    return OfVariate(name, skill(float(model.sum()), float(base.sum())), p_worse)
-
-
-def _worst_group(panel: pl.DataFrame, baseline: str) -> tuple[str, float] | None:
-    sizes = panel.group_by("group").agg(num_items=pl.col("item_id").n_unique())
-    means = group_means(panel, ["group"], [MODEL, baseline]).join(sizes, on="group")
-    skills = [
-        (skill(row[MODEL], row[baseline]), row["group"])
-        for row in means.filter(pl.col("num_items") > 1).to_dicts()
-    ]
-    if not skills:
-        return None
-    lowest, group = min(skills)
-    return group, lowest

@@ -20,7 +20,7 @@ from jaxtyping import Float32, Float64
 from scipy.special import ndtri, stdtr
 from scipy.stats import kstest
 
-from toto_core.config import EvaluateParams, RegisterParams, load_params
+from toto_core.config import Params, load_params
 from toto_core.data.splits import Splits, from_us, to_us
 from toto_core.data.tables import TARGET, Item
 from toto_core.evaluation.backtest import backtest
@@ -45,16 +45,7 @@ SKILLFUL = FORECASTERS[2]
 NOISE = 0.3  # of the spread of a step's shock
 BLOCK, NUM_FLIPS = 4, 2000  # origins of a stretch, and draws of signs
 LEAST_P = 1e-3  # of the Kolmogorov-Smirnov test against the uniform law
-
-EVALUATE = EvaluateParams.model_validate(
-    {
-        "baselines": MANDATORY,
-        "seasonality": SEASON,
-        "naive_window": 500,
-        "moving_window": SEASON,
-        "batch_size": 1,
-    }
-)
+OWN = {"baselines": MANDATORY, "seasonality": SEASON, "naive_window": 500}
 
 
 @dataclass(frozen=True)
@@ -66,8 +57,8 @@ class Finding:
     found: str
 
 
-def selftest(params: RegisterParams, *, num_panels: int, seed: int = 0) -> list[Finding]:
-    """Try the gate with these thresholds on ``num_panels`` simulated panels."""
+def selftest(params: Params, *, num_panels: int, seed: int = 0) -> list[Finding]:
+    """Try the gate with the thresholds of ``params`` on ``num_panels`` simulated panels."""
     passed = dict.fromkeys(FORECASTERS, 0)
     uniform = []
     for panel in range(num_panels):
@@ -91,7 +82,7 @@ def selftest(params: RegisterParams, *, num_panels: int, seed: int = 0) -> list[
     return [*findings, Finding("differentials of random sign give uniform p-values", fine, found)]
 
 
-def judged(name: str, params: RegisterParams, *, seed: int) -> tuple[pl.DataFrame, Verdict]:
+def judged(name: str, params: Params, *, seed: int) -> tuple[pl.DataFrame, Verdict]:
     """Judge one of ``FORECASTERS`` on the panel of this seed; return its losses and the verdict."""
     items, splits = simulate(seed)
     forecasts = backtest(
@@ -100,7 +91,7 @@ def judged(name: str, params: RegisterParams, *, seed: int) -> tuple[pl.DataFram
         splits,
         law_of_the_series,
         context_length=PAST,
-        params=EVALUATE,
+        params=params.evaluate.model_copy(update=OWN),
     )
     if name != SKILLFUL:
         spread = NOISE if name == FORECASTERS[1] else 0.0
@@ -132,7 +123,7 @@ def judged(name: str, params: RegisterParams, *, seed: int) -> tuple[pl.DataFram
         evaluation=report,
         provenance=Provenance(from_us(to_us(splits.validation_start) - HOUR_US), "x", "x"),
         frozen=Frozen(protocol, protocol_hash(protocol), protocol, ()),
-        params=params,
+        params=params.register_,
     )
     return losses, verdict
 
@@ -226,7 +217,7 @@ def _scale(item: Item) -> float:
 
 def main() -> None:
     """Print the findings for the thresholds of params.yaml; end with 1 if one is not as it must."""
-    findings = selftest(load_params(Path("params.yaml")).register_, num_panels=10)
+    findings = selftest(load_params(Path("params.yaml")), num_panels=10)
     lines = [f"{'ok' if f.is_fine else 'NOT OK'}: {f.name}: {f.found}\n" for f in findings]
     sys.stdout.writelines(lines)
     sys.exit(not all(finding.is_fine for finding in findings))
