@@ -1,7 +1,7 @@
 """The model card for readers: which sections it has, and what stands in them."""
 
 import pytest
-from small_card import SKILL, small_card
+from small_card import CHECK, SKILL, small_card
 
 from toto_core.registry.card_page import card_markdown
 
@@ -74,6 +74,13 @@ def test_evaluation_has_checks_claims_scores_and_tests():
         "| --- | --- | --- | --- | --- | --- | --- |",
         "| no change | 20.0 % | 10.0 % to 30.0 % | &lt; 0.0001 | 60 | 2 | 7 |",
     ]
+
+
+def test_reasons_of_what_did_not_pass_are_told():
+    failed = {**CHECK, "name": "attempts", "outcome": "FAIL", "reason": "Too many."}
+    lines = section(card_markdown(small_card(checks=[CHECK, failed])), "Evaluation")
+    assert "- attempts: Too many." in lines
+    assert "- origins: Enough." not in lines
 
 
 def test_variates_come_with_the_worst_first():

@@ -7,7 +7,12 @@ import polars as pl
 import pytest
 
 from toto_core.evaluation.significance import ewc_dm_test
-from toto_core.registry.succession import Rule, compare_with_champion, origins_unseen
+from toto_core.registry.succession import (
+    Rule,
+    compare_with_champion,
+    decide,
+    origins_unseen,
+)
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 RULE = Rule(tolerance=0.01, alpha=0.05, attempt=1, overlap=1)
@@ -84,6 +89,14 @@ def test_equal_losses_are_a_tie_that_passes_unless_nothing_is_tolerated():
         found = compare_with_champion(same, same, version="v1", origins=origins(60), rule=rule)
         assert found.outcome == outcome
     assert found.reason.startswith("the differential has zero variance")
+
+
+def test_differences_that_persist_decide_nothing_although_the_margin_test_would():
+    rng = np.random.default_rng(3)
+    walk = np.cumsum(rng.normal(0, 1e-3, 60))  # of the differential alone
+    base = rng.uniform(0.5, 1.5, 60)
+    outcome, not_worse, worse, _ = decide(base, base - walk - 0.01, Rule(0.5, 0.05, 1, 1))
+    assert (outcome, not_worse.outcome, worse.outcome) == ("INCONCLUSIVE", "ok", "inconclusive")
 
 
 def test_level_falls_with_the_attempts_and_with_few_origins():

@@ -12,8 +12,9 @@ from typing import Any
 
 import polars as pl
 
-from toto_core.evaluation.gate import CELL, side_by_side, skill
 from toto_core.evaluation.grouping import group_means
+from toto_core.evaluation.metrics import skill
+from toto_core.evaluation.paired import CELL, side_by_side
 from toto_core.evaluation.verdict import MODEL, Verdict
 from toto_core.registry.fingerprint import combined
 

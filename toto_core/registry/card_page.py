@@ -117,6 +117,7 @@ def _evaluation(card: Json) -> list[str]:
     claims = [tuple(c[key] for key in _OF_A_CHECK) for c in card["claims"]]
     return [
         _table(("check", "outcome", "found", "allowed"), checks),
+        "\n".join(f"- {c['name']}: {c['reason']}" for c in card["checks"] if c["outcome"] != PASS),
         "Reported beside the verdict, deciding nothing:" if claims else "",
         _table(("claim", "outcome", "found", "needed"), claims) if claims else "",
         _table(("on seen series", *SCORES.values()), table) if table else "",

@@ -12,16 +12,18 @@ from datetime import datetime
 
 import numpy as np
 import polars as pl
+from jaxtyping import Float64
 from scipy.stats import skew
 
+from toto_core.evaluation.checks import MAX_EXCLUDED_SHARE
+from toto_core.evaluation.comparison import PREFERRED_ORIGINS
 from toto_core.evaluation.grouping import group_means
-from toto_core.evaluation.significance import ewc_dm_test
+from toto_core.evaluation.metrics import skill
+from toto_core.evaluation.significance import DMResult, ewc_dm_test
 from toto_core.evaluation.verdict import FAIL, INCONCLUSIVE, PASS, p_value_text, percent
 
 KEYS = ("item_id", "variate", "origin")
-MAX_MISSING_SHARE = 0.01  # of the pairs of series and origin
 MIN_ORIGINS = 2  # to compute anything; the test itself needs 8 for each overlap
-PREFERRED_ORIGINS = 60  # below it, or with |skewness| above one, the level is halved
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def compare_with_champion(
             version,
             f"{num_origins} origins that neither has seen, at least {MIN_ORIGINS} are needed",
         )
-    if num_origins < len(origins) or missing > MAX_MISSING_SHARE * pairs.height:
+    if num_origins < len(origins) or missing > MAX_EXCLUDED_SHARE * pairs.height:
         gone = pairs.filter(pl.any_horizontal(pl.all().is_null()))
         names = gone.select(pl.format("{}/{}", "item_id", "variate")).to_series().unique().sort()
         return undecided(
@@ -147,38 +149,53 @@ def _pairs(
     return parts[0].join(parts[1], on=KEYS, how="full", coalesce=True).sort(KEYS)
 
 
-def _tested(panel: pl.DataFrame, version: str, rule: Rule) -> Succession:
-    means = group_means(panel, ["origin"], ["champion", "challenger"])
-    base, new = means["champion"].to_numpy(), means["challenger"].to_numpy()
-    d = base - new
-    skewed = np.ptp(d) > 0 and abs(float(skew(d))) > 1
-    halved = len(d) < PREFERRED_ORIGINS or skewed
-    test = ewc_dm_test((1 + rule.tolerance) * base - new, h=rule.overlap, alternative="greater")
-    worse = ewc_dm_test(d, h=rule.overlap, alternative="less")
+def decide(
+    champion: Float64[np.ndarray, " N"], challenger: Float64[np.ndarray, " N"], rule: Rule
+) -> tuple[str, DMResult, DMResult, float]:
+    """Test the losses per origin of two models.
+
+    Returns:
+        the outcome; the test that the challenger's loss is not higher by the tolerance; the test
+        that it is higher at all; the level of the first.
+    """
+    d = champion - challenger
+    varies = np.ptp(d) > 0
+    halved = len(d) < PREFERRED_ORIGINS or (varies and abs(float(skew(d))) > 1)
     level = rule.alpha / rule.attempt / (2 if halved else 1)
-    skill = 1 - float(new.sum()) / float(base.sum()) if base.sum() > 0 else math.nan
-    if test.outcome == "inconclusive":
+    margin = (1 + rule.tolerance) * champion - challenger
+    not_worse = ewc_dm_test(margin, h=rule.overlap, alternative="greater")
+    worse = ewc_dm_test(d, h=rule.overlap, alternative="less")
+    # Of equal losses nothing can be estimated, and they are no worse.
+    refused = not_worse.outcome != "ok" or (varies and worse.outcome != "ok")
+    if refused:
         outcome = INCONCLUSIVE
     elif worse.p_value <= rule.alpha:
         outcome = FAIL
     else:
-        outcome = PASS if test.p_value <= level else INCONCLUSIVE
+        outcome = PASS if not_worse.p_value <= level else INCONCLUSIVE
+    return outcome, not_worse, worse, level
+
+
+def _tested(panel: pl.DataFrame, version: str, rule: Rule) -> Succession:
+    means = group_means(panel, ["origin"], ["champion", "challenger"])
+    base, new = means["champion"].to_numpy(), means["challenger"].to_numpy()
+    outcome, not_worse, worse, level = decide(base, new, rule)
     figures = {
-        "skill": skill,
-        "p_value": test.p_value,
+        "skill": skill(float(new.sum()), float(base.sum())),
+        "p_value": not_worse.p_value,
         "p_worse": worse.p_value,
         "level": level,
         "tolerance": rule.tolerance,
-        "n": test.n,
-        "h": test.h,
-        "h_eff": test.h_eff,
-        "df": test.df,
+        "n": not_worse.n,
+        "h": not_worse.h,
+        "h_eff": max(not_worse.h_eff, worse.h_eff),
+        "df": min(not_worse.df, worse.df),
         "num_series": panel.select("item_id", "variate").n_unique(),
         "first_origin": means["origin"][0].isoformat(),
         "last_origin": means["origin"][-1].isoformat(),
     }
-    reason = test.reason or _reason(outcome, version, figures)
-    return Succession(version, outcome, reason, **figures)
+    refusal = not_worse.reason or (worse.reason if outcome == INCONCLUSIVE else "")
+    return Succession(version, outcome, refusal or _reason(outcome, version, figures), **figures)
 
 
 def _reason(outcome: str, version: str, found: dict[str, float]) -> str:
