@@ -118,6 +118,11 @@ def test_different_origins_are_refused():
         compare(table, "naive", overlap=1)
 
 
+def test_a_baseline_that_is_not_there_is_refused():
+    with pytest.raises(DataError, match="model and theta were judged on 192 and 0 pairs"):
+        compare(losses(), "theta", overlap=1)
+
+
 def headline_of(candidate, **blocks):
     tables = {"candidate": candidate, **blocks}
     return headline(
@@ -214,7 +219,8 @@ def test_report_keeps_seen_held_out_and_refits_apart():
     assert report["by_variate"]["y"]["model"] == report["pooled"]["model"]
     assert report["coverage"]["0.4"] == 0.0
     assert report["coverage"]["0.5"] == 1.0
-    assert report["pit"] == {f"{b / 10:g}": float(b == 5) for b in range(1, 11)}
+    assert report["pit"] == [0.0] * 4 + [1.0] + [0.0] * 5
+    assert [note.split(":")[0] for note in report["notes"]] == ["r2_vs_naive", "owa", "pit"]
     assert report["num_series"] == 3
     assert report["num_origins"] == 64
 

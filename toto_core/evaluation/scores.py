@@ -35,12 +35,14 @@ CANDIDATE, CROSSVAL = "candidate", "crossval"
 
 Comparison = dict[str, Any]
 
-NOTES = {
-    "r2_vs_naive": "1 - squared error / squared error of no change, on scaled errors; ordinary R2 "
-    "is left out, as it tells the length of the judged window on a series that wanders",
-    "owa": "relative to no change in the place of Naive2; below 1 is better",
-    "pit": "share of the targets between the quantiles, by the upper level; even if calibrated",
-}
+# Texts and lists: `dvc metrics show` has a column for every number outside of lists.
+NOTES = (
+    "r2_vs_naive: 1 - squared error / squared error of no change, on scaled errors; ordinary R2 is "
+    "left out, as it tells the length of the judged window on a series that wanders",
+    "owa: relative to no change in the place of Naive2; below 1 is better",
+    "pit: share of the targets below the lowest level, between neighbours, above the highest one; "
+    "even if calibrated",
+)
 
 
 def compare(losses: pl.DataFrame, baseline: str, *, overlap: int) -> Comparison:
@@ -168,9 +170,9 @@ def evaluation_report(
         },
         "by_variate": {variate: pooled_scores(rows) for variate, rows in variates.items()},
         "coverage": {f"{row['level']:g}": row["coverage"] for row in coverage.to_dicts()},
-        "pit": {f"{row['bin']:g}": row["share"] for row in pit.to_dicts()},
+        "pit": pit["share"].to_list(),
         "calibration": calibration_scores(gate_rows, coverage, forecaster=MODEL),
-        "notes": NOTES,
+        "notes": list(NOTES),
         "exclusions": [dict(exclusion) for exclusion in exclusions],
         "outside_test_period": [dict(series) for series in outside],
         "baselines": [name for name in _baselines(gate_rows) if name != BASE],
