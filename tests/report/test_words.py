@@ -28,9 +28,9 @@ def series(*skills):
     return pl.DataFrame({**columns, "skill against naive": list(skills)})
 
 
-def words(own, *, outcome="PASS", attempt=1, found=None, **evaluate):
+def words(own, *, outcome="PASS", attempt=1, found=None, checks=(), **evaluate):
     evaluate = {"skill": {"candidate": own}} | evaluate
-    verdict = {"outcome": outcome, "attempt": attempt}
+    verdict = {"outcome": outcome, "attempt": attempt, "checks": checks}
     html = words_section(verdict, evaluate, series(0.2) if found is None else found)
     text = re.sub(r"<[^>]*>", "", html).replace("\N{NARROW NO-BREAK SPACE}", " ")
     return text.replace("\N{MINUS SIGN}", "-")
@@ -105,6 +105,21 @@ def test_words_count_the_attempts_and_name_what_is_not_known():
     assert "It is candidate 3 on this period, so the gate asks for more." in text
     assert "What its base model was trained on is not known" in text
     assert "candidate 1" not in words({"naive": row(0.1, 0.01)})
+
+
+def test_words_name_what_stops_it_and_nothing_at_a_pass():
+    checks = [
+        {"name": f"check {n}", "outcome": outcome, "found": f"skill -{n}.0 %"}
+        for n, outcome in enumerate(["PASS", *["FAIL"] * 5, "INCONCLUSIVE"])
+    ]
+    text = words({"naive": row(0.1, 0.01)}, outcome="FAIL", checks=checks)
+    assert (
+        "The gate refuses it for: check 1 (skill -1.0 %), check 2 (skill -2.0 %) and "
+        "check 3 (skill -3.0 %) and 2 more." in text
+    )
+    text = words({"naive": row(0.1, 0.01)}, outcome="INCONCLUSIVE", checks=checks)
+    assert "The gate leaves it open at: check 6 (skill -6.0 %)." in text
+    assert "The gate" not in words({"naive": row(0.1, 0.01)}, checks=checks[:1])
 
 
 def test_words_escape_names():

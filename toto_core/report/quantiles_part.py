@@ -207,7 +207,7 @@ def _by_step(table_: pl.DataFrame) -> str:
     before = own.filter(pl.col("forecaster") == UNCALIBRATED).sort("step")
     if before.height:
         chart.line(before["step"].to_numpy(), before["coverage"].to_numpy(), "before")
-        labels.append((float(before["coverage"][-1]), "before", "plain"))
+        labels.append((float(before["coverage"][-1]), "before", "before"))
         key.insert(1, ("before", "before calibration"))
     chart.line(steps, shares, "model")
     chart.end_labels(labels)

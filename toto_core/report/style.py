@@ -67,7 +67,8 @@ line.zero{stroke:var(--ink);stroke-width:1}
 font-size:.88rem;color:var(--soft);white-space:nowrap}
 .forest .value b{color:var(--ink);font-size:1rem;text-align:right}
 .forest .axis{align-items:start}
-.forest .axis .value{display:block;white-space:normal;line-height:1.3;font-size:.82rem}
+.forest .axis .value{display:block;white-space:normal;line-height:1.3;font-size:.82rem;
+padding-left:.5rem}
 .checks{list-style:none;margin:0;padding:0}
 .checks li{display:grid;grid-template-columns:1.7rem minmax(0,1fr) minmax(0,1fr);gap:.2rem 1rem;
 padding:.8rem 0;border-bottom:1px solid var(--line)}
@@ -94,14 +95,14 @@ font-size:.9rem;color:var(--soft)}
 .model{--c:var(--model)}.naive{--c:var(--naive)}.drift{--c:var(--drift)}
 .seasonal_naive{--c:var(--seasonal)}.base{--c:var(--base)}.plain{--c:var(--soft)}
 .other0{--c:var(--other0)}.other1{--c:var(--other1)}.other2{--c:var(--other2)}
-.other3{--c:var(--other3)}.lost{--c:var(--naive)}
+.other3{--c:var(--other3)}.lost{--c:var(--naive)}.before{--c:var(--other0)}
 .line{fill:none;stroke:var(--c);stroke-width:2;vector-effect:non-scaling-stroke;stroke-linejoin:round}
 .line.model{stroke-width:2.4}.line.truth{stroke:var(--ink);stroke-width:1.4}
 .line.naive{stroke-dasharray:7 4}.line.drift{stroke-dasharray:2 4}
 .line.seasonal_naive{stroke-dasharray:10 3 2 3}.line.base{stroke-dasharray:14 4}
 .line.other0{stroke-dasharray:5 2}.line.other1{stroke-dasharray:1 3}
 .line.other2{stroke-dasharray:9 2 1 2 1 2}.line.other3{stroke-dasharray:3 3 9 3}
-.line.before{stroke:var(--other0);stroke-width:2.2;stroke-dasharray:2 4}
+.line.before{stroke-width:2.2;stroke-dasharray:2 4}
 .note+.pair{margin-top:1.6rem}
 .line.zero{stroke:var(--ink);stroke-width:1}
 .end{fill:var(--c);font:12.5px var(--sans)}

@@ -35,6 +35,7 @@ def words_section(verdict: Json, evaluate: Json, series: pl.DataFrame) -> str:
         _failures(evaluate, series, first),
         _spread(evaluate),
         _elsewhere(evaluate, first),
+        _stopped(verdict),
         _not_to_conclude(verdict, evaluate),
     ]
     text = " ".join(sentence for sentence in sentences if sentence)
@@ -140,6 +141,18 @@ def _elsewhere(evaluate: Json, first: str) -> str:
     if not parts:
         return ""
     return f"Beside the verdict, its skill against {title_of(first)} is {in_words(parts)}."
+
+
+def _stopped(verdict: Json) -> str:
+    """Name the checks that keep it from being promoted, with what was found."""
+    outcome = verdict.get("outcome")
+    found = [c for c in verdict.get("checks") or () if c["outcome"] == outcome != PASS]
+    if not found:
+        return ""
+    named = in_words(f"{check['name']} ({check['found']})" for check in found[:NUM_NAMED])
+    more = f" and {len(found) - NUM_NAMED} more" if len(found) > NUM_NAMED else ""
+    verb = "leaves it open at" if outcome == INCONCLUSIVE else "refuses it for"
+    return f"The gate {verb}: {named}{more}."
 
 
 def _not_to_conclude(verdict: Json, evaluate: Json) -> str:
