@@ -97,6 +97,24 @@ def test_same_seed_gives_the_same_set_and_reps_are_used():
     assert first != model_confidence_set(losses(), h=1, seed=1, reps=101).p_values
 
 
+def test_way_of_resampling_is_used():
+    of_set, of_ability = (
+        {kind: call(kind) for kind in ("stationary", "circular")}
+        for call in (
+            lambda kind: (
+                model_confidence_set(losses(), h=1, seed=1, reps=200, bootstrap=kind).p_values
+            ),
+            lambda kind: (
+                superior_ability(
+                    losses(), benchmark="a", h=1, seed=1, reps=200, bootstrap=kind
+                ).p_upper
+            ),
+        )
+    )
+    assert of_set["stationary"] != of_set["circular"]
+    assert of_ability["stationary"] != of_ability["circular"]
+
+
 def test_faults_are_named_together():
     table = losses()
     table["b"] = table["a"] + 1
