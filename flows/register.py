@@ -124,9 +124,9 @@ def _frozen(params: Params, root: Path, evidence: Evidence) -> Frozen:
     current = freeze(
         data=_json(root / paths.PROTOCOL)["data"],
         splits=evidence.splits,
-        seasonality=evaluation["seasonality"],
+        seasonality=evaluation.get("seasonality") or {},
         baselines=baselines_of(evaluation),
-        levels=[float(level) for level in evaluation["coverage"]],
+        levels=[float(level) for level in evaluation.get("coverage") or ()],
         calibrate=params.calibrate,
         evaluate=params.evaluate,
         register=params.register_,

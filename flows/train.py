@@ -4,7 +4,7 @@ The candidate is trained on everything before T0 and chosen by its loss on [T0, 
 """
 
 import dataclasses
-import json
+import hashlib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,7 +23,6 @@ from toto_core.data.fingerprints import Fingerprints, merged
 from toto_core.data.splits import Splits
 from toto_core.data.tables import Item, read_items
 from toto_core.errors import DataError
-from toto_core.evaluation.protocol import protocol_hash
 from toto_core.files import write_json, writing
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -149,7 +148,7 @@ def _write(
     frozen: Mapping[str, bytes],
 ) -> None:
     facts = _run_facts(params, root, fitted, metrics)
-    facts["protocol_sha256"] = protocol_hash(json.loads(frozen[paths.PROTOCOL.name]))
+    facts["protocol_sha256"] = hashlib.sha256(frozen[paths.PROTOCOL.name]).hexdigest()
     with writing(root / paths.CANDIDATE) as folder:
         fitted.model.save_pretrained(folder)
         write_json(folder / "run.json", facts)

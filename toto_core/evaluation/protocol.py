@@ -84,8 +84,9 @@ def freeze(
 
 
 def protocol_hash(protocol: Json) -> str:
-    """Return the SHA-256 of a protocol."""
-    return hashlib.sha256(json.dumps(protocol, sort_keys=True).encode()).hexdigest()
+    """Return the SHA-256 of a protocol, which is that of its file as ``write_json`` writes it."""
+    text = json.dumps(protocol, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def differences(recorded: Json, current: Json) -> list[str]:
