@@ -19,7 +19,11 @@ from toto_core.data.splits import Splits
 from toto_core.evaluation.backtest import Predict, asked
 from toto_core.evaluation.conformal import Calibration
 from toto_core.evaluation.conformal.answers import before_and_after
-from toto_core.evaluation.conformal.effect import calibration_effect, coverage_by_step
+from toto_core.evaluation.conformal.effect import (
+    calibration_effect,
+    coverage_beyond,
+    coverage_by_step,
+)
 from toto_core.evaluation.metrics import MODEL, QUANTILE_LEVELS, Profile, Tally
 from toto_core.evaluation.scores import (
     CANDIDATE,
@@ -140,6 +144,7 @@ def judge_forecaster(
         report["calibrate"] = calibration_effect(
             of_candidate, tally.profile, calibration, overlap=splits.overlap
         )
+        report["calibrate"]["beyond"] = coverage_beyond(tables_of(path), panel.facts, calibration)
     report["items_by_inferred_season"] = panel.inferred
     report["fallbacks"] = panel.fallbacks
     report["contamination"] = contamination_of(

@@ -112,6 +112,16 @@ def test_steps_are_corrected_apart_where_they_differ():
         assert shared > 0.05
 
 
+def test_common_and_own_part_of_a_step_are_shrunk_apart():
+    table = normal(0, num=30, stretch=0.5, scale=[0.9, 0.95, 1.0, 1.0, 1.05, 1.1], shock=0.5)
+    shared = np.array(learnt(table, method="pooled", shrinkage=False).shifts)
+    alone = np.array(learnt(table, method="per_step", shrinkage=False).shifts)
+    shrunk = learnt(table, method="per_step")
+    common, own = shrunk.weights
+    assert 0 < own < common - 0.1
+    np.testing.assert_allclose(shrunk.shifts, common * shared + own * (alone - shared))
+
+
 def test_true_quantiles_are_left_nearly_alone_and_shrinkage_is_why():
     table = normal(3, shock=0.0)
     assert np.abs(learnt(table).shifts or [0.0]).max() <= 0.02

@@ -10,6 +10,7 @@ from judged_project import CONTEXT, EVALUATE, PARAMS, Z, by_phase, write_folds, 
 from flows import evaluate, paths
 from toto_core.errors import CheckpointError, DataError
 from toto_core.evaluation.conformal import Calibration
+from toto_core.evaluation.conformal.tails import Tail
 from toto_core.evaluation.metrics import QUANTILE_LEVELS
 
 CORRECTION = Calibration(
@@ -91,6 +92,17 @@ def test_coverage_before_and_after_is_told_by_level_and_step(corrected):
     for row in before.iter_rows(named=True):
         told = report["calibrate"]["before"]["coverage"][f"{row['level']:g}"]
         assert row["coverage"] == pytest.approx(told, abs=1e-6)
+
+
+def test_coverage_beyond_the_nine_is_told_where_it_can_be_answered(corrected, tmp_path):
+    _, report = corrected
+    assert report["calibrate"]["beyond"] == {}
+    tail = {"share": 0.1, "limit": 0.02, "scale": 0.185, "shape": 0.0, "num_excesses": 40}
+    tailed = CORRECTION.model_copy(update={"upper": Tail(**tail), "lower": Tail(**tail)})
+    found = judge(tmp_path, tailed)["calibrate"]["beyond"]
+    assert list(found) == ["0.025", "0.05", "0.95", "0.975"]
+    for level, share in found.items():
+        assert share == pytest.approx(float(level), abs=0.025)
 
 
 def test_model_that_was_not_calibrated_goes_on_and_the_reason_is_told(tmp_path):

@@ -1,9 +1,9 @@
 """What a correction has changed on the test period: coverage and loss, before and after.
 
-Shapes: S steps, Q levels.
+Shapes: N cells, S steps, Q levels, L levels beyond them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,11 @@ import polars as pl
 
 from toto_core.evaluation.calibration import calibration_scores
 from toto_core.evaluation.conformal.correction import Calibration
-from toto_core.evaluation.metrics import QUANTILE_LEVELS, SERIES_KEYS, Profile, pooled_scores
+from toto_core.evaluation.metrics import MODEL, QUANTILE_LEVELS, SERIES_KEYS, Profile, pooled_scores
 from toto_core.evaluation.scores import blocks_of, compare
 from toto_core.evaluation.verdict import UNCALIBRATED
+
+BEYOND = (0.01, 0.025, 0.05, 0.95, 0.975, 0.99)
 
 
 def calibration_effect(
@@ -48,6 +50,29 @@ def calibration_effect(
     }
 
 
+def coverage_beyond(
+    tables: Iterable[pl.DataFrame], facts: pl.DataFrame, calibration: Calibration
+) -> dict[str, float]:
+    """Return how often the truth lies at or below levels beyond the nine, over the seen series.
+
+    Args:
+        tables: of forecasts, one after the other.
+        facts: columns item_id, variate and held_out.
+
+    Returns:
+        The shares at those of ``BEYOND`` that the correction can answer, by level.
+    """
+    lowest, highest = calibration.range
+    levels = [level for level in BEYOND if lowest <= level <= highest]
+    num, below_L = 0, np.zeros(len(levels), np.int64)
+    for cells in _seen_cells(tables, facts) if levels else ():
+        quantiles_NL = calibration.at_levels(cells[MODEL].to_numpy(), levels)
+        below_L += (cells["target"].to_numpy()[:, None] <= quantiles_NL).sum(axis=0)
+        num += cells.height
+    shares = (below_L / num).tolist() if num else []
+    return dict(zip((f"{level:g}" for level in levels), shares, strict=False))
+
+
 def coverage_by_step(
     tables: Iterable[pl.DataFrame],
     facts: pl.DataFrame,
@@ -64,13 +89,9 @@ def coverage_by_step(
     Returns:
         Columns forecaster, step, level, coverage and num_cells; a step without any is left out.
     """
-    seen = facts.filter(~pl.col("held_out")).select(SERIES_KEYS)
     num_S = np.zeros(prediction_length, np.int64)
     below_SQ = {name: np.zeros((prediction_length, len(QUANTILE_LEVELS))) for name in forecasters}
-    for table in tables:
-        cells = table.filter(pl.col("target").is_finite().fill_null(value=False)).join(
-            seen, on=SERIES_KEYS, how="semi", maintain_order="left"
-        )
+    for cells in _seen_cells(tables, facts):
         index_N, target_N = cells["step"].to_numpy() - 1, cells["target"].to_numpy()
         num_S += np.bincount(index_N, minlength=prediction_length)
         for name, counts_SQ in below_SQ.items():
@@ -92,3 +113,11 @@ def coverage_by_step(
         )
         for name, counts_SQ in below_SQ.items()
     )
+
+
+def _seen_cells(tables: Iterable[pl.DataFrame], facts: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Yield the cells with a target of the series that are not held out."""
+    seen = facts.filter(~pl.col("held_out")).select(SERIES_KEYS)
+    for table in tables:
+        observed = table.filter(pl.col("target").is_finite().fill_null(value=False))
+        yield observed.join(seen, on=SERIES_KEYS, how="semi", maintain_order="left")
