@@ -115,7 +115,9 @@ def automatic_quantiles(
 
 
 def _fitted(
-    model: Any, past: Float64[np.ndarray, " T"], prediction_length: int
+    model: Any,  # noqa: ANN401 - a class of statsforecast, which may not be there
+    past: Float64[np.ndarray, " T"],
+    prediction_length: int,
 ) -> Float32[np.ndarray, "H Q"] | None:
     """Quantiles of the steps after ``past``; None where the method gives none."""
     try:

@@ -50,9 +50,8 @@ def change_quantiles(
         seen_T = np.concatenate([np.full(-start, np.nan, dtype=np.float32), seen_T])
     ends_N = positions - start
     if not np.isnan(seen_T).any():
-        quantiles_LNQ = _of_whole_windows(seen_T, ends_N, lags, window)
         enough_NL = np.full((len(positions), len(lags)), fill_value=True)
-        return np.moveaxis(quantiles_LNQ, 0, 1), enough_NL
+        return _of_whole_windows(seen_T, ends_N, lags, window), enough_NL
     quantiles_LNQ, counts_LN = _of_windows_with_gaps(seen_T, ends_N, lags, window)
     own_LN = np.arange(len(lags))[:, None]
     source_LN = np.maximum.accumulate(
@@ -69,7 +68,7 @@ def _of_whole_windows(
     ends: Int64[np.ndarray, " N"],
     lags: Int64[np.ndarray, " L"],
     window: int,
-) -> Float64[np.ndarray, "L N Q"]:
+) -> Float64[np.ndarray, "N L Q"]:
     """Quantiles minus the median where nothing is missing: the ranks are known beforehand."""
     rank_Q = (window - 1) * _LEVELS
     below_Q = np.floor(rank_Q).astype(np.int64)
@@ -79,7 +78,8 @@ def _of_whole_windows(
         order_LNK[row, part] = sorted_RW[:, needed_K]
     low_LNQ, high_LNQ = (half.astype(np.float64) for half in np.split(order_LNK, 2, axis=-1))
     quantiles_LNQ = _between(low_LNQ, high_LNQ, rank_Q - below_Q)
-    return quantiles_LNQ - quantiles_LNQ[:, :, [_MEDIAN]]
+    quantiles_LNQ -= quantiles_LNQ[:, :, [_MEDIAN]]
+    return np.moveaxis(quantiles_LNQ, 0, 1)
 
 
 def _of_windows_with_gaps(
@@ -107,8 +107,14 @@ def _of_windows_with_gaps(
 
 
 def _between(low: np.ndarray, high: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Interpolate; rounding must not lift a quantile above the next order statistic."""
-    return np.minimum(low + share * (high - low), high)
+    """Interpolate; rounding must not lift a quantile above the next order statistic.
+
+    In place as far as can be: new memory costs about as much as the arithmetic.
+    """
+    found = high - low
+    found *= share
+    found += low
+    return np.minimum(found, high, out=found)
 
 
 def _sorted_windows(
@@ -126,9 +132,9 @@ def _sorted_windows(
     for first in range(0, len(ends), most):
         starts = ends[first : first + most] - window
         changes_RW = np.empty((len(starts), window), dtype=np.float32)
-        newest_RW = _Rows(views, starts)
+        rows = _Rows(views, starts)
         for row, lag in enumerate(lags.tolist()):
-            np.subtract(newest_RW.back(0), newest_RW.back(lag), out=changes_RW)
+            np.subtract(rows.back(0), rows.back(lag), out=changes_RW)
             changes_RW.sort(axis=-1)
             yield row, slice(first, first + len(starts)), changes_RW
 

@@ -123,7 +123,8 @@ def baseline_quantiles(
     forecasts = {}
     for name in names:
         centre_NH, part_NHQ = makers[name]()
-        forecasts[name] = (centre_NH[:, :, None] + part_NHQ).astype(np.float32)
+        forecasts[name] = np.empty(part_NHQ.shape, dtype=np.float32)
+        np.add(centre_NH[:, :, None], part_NHQ, out=forecasts[name], casting="same_kind")
     return forecasts
 
 
