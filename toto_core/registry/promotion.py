@@ -40,9 +40,8 @@ def champion(lines: Sequence[Line]) -> Line | None:
 
 
 def promotion_of(lines: Sequence[Line], version: str) -> Line | None:
-    """Return the line that a version was promoted with, None if it never was."""
-    found = (x for x in lines if x["version"] == version and x.get("kind") != ROLLBACK)
-    return next(found, None)
+    """Return the line that a version was promoted with, its first; None if it never was."""
+    return next((line for line in lines if line["version"] == version), None)
 
 
 def calibration_of(facts: Line) -> str | None:
