@@ -15,7 +15,14 @@ from flows.stage import Summary, run_stage
 from toto_core.config import Params, ValidateParams
 from toto_core.data import rules, tables
 from toto_core.data.conservation import Sums
-from toto_core.data.examples import Example, choose, examples_of, worst_items, worst_of
+from toto_core.data.examples import (
+    Example,
+    choose,
+    examples_of,
+    least_rows,
+    worst_items,
+    worst_of,
+)
 from toto_core.data.in_order import in_order
 from toto_core.data.shards import (
     COMPRESSION_LEVEL,
@@ -91,7 +98,9 @@ def _validate(
     columns = ["item_id", "timestamp", "value"]
     calendars = collect_calendars((pl.read_parquet(p, columns=columns) for p in shards), facts)
     counts, sums = Counts(), Sums()
-    bad_rows, bad_series, kept, examples, worst = [], [], [], [], []
+    bad_rows, bad_series, kept, worst = [], [], [], []
+    examples: list[Example] = []
+    least: dict[str, int] = {}
     rejected = source / REJECTED_FILE
     if rejected.is_file():
         found, part = judge_rejected(pl.read_parquet(whole_parquet(rejected)))
@@ -103,7 +112,7 @@ def _validate(
         checked = check_shard(shard, facts, params, calendars)
         bad = checked.quarantined_rows
         part = _write_part(bad, quarantine, index + 1)
-        seen = Seen(part, examples_of(shard, bad), worst_items(shard, bad))
+        seen = Seen(part, examples_of(shard, bad, least), worst_items(shard, bad))
         if checked.is_unchanged:
             # Written as this stage writes, so there is nothing to gain by encoding it again.
             copyfile(shards[index], shard_path(valid, index))
@@ -115,7 +124,8 @@ def _validate(
         counts.add(checked.counts)
         sums.add(checked.sums)
         bad_rows.append(seen.part)
-        examples.extend(seen.examples)
+        examples = choose([*examples, *seen.examples])
+        least.update(least_rows(examples))
         worst.append(seen.worst)
         bad_series.append(checked.quarantined_series)
         kept.append(checked.series)
@@ -138,7 +148,7 @@ def _validate(
     return counts, Findings(
         counts={**counts.to_json(), "checksums": sums.to_json()},
         settings=params.model_dump(mode="json"),
-        examples=choose(examples),
+        examples=examples,
         worst=worst_of(worst),
     )
 

@@ -5,7 +5,14 @@ import polars as pl
 from series_rows import check, rows
 
 from toto_core.data import examples
-from toto_core.data.examples import PER_RULE, choose, examples_of, worst_items, worst_of
+from toto_core.data.examples import (
+    PER_RULE,
+    choose,
+    examples_of,
+    least_rows,
+    worst_items,
+    worst_of,
+)
 from toto_core.data.tables import SORT_KEYS
 
 INF = float("inf")
@@ -101,3 +108,18 @@ def test_choice_does_not_depend_on_the_shards():
         "rules": "infinite_value",
         "rows": 600,
     }
+
+
+def test_series_that_would_not_be_chosen_beside_those_of_other_shards_are_left_out():
+    first = seen(
+        *[broken(item, list(range(n))) for item, n in zip("bcde", (5, 3, 3, 4), strict=True)]
+    )
+    second = seen(*[broken(item, list(range(n))) for item, n in zip("afg", (3, 2, 6), strict=True)])
+    least = least_rows(examples_of(*first))
+    assert least == {"infinite_value": 3}
+    assert least_rows(examples_of(*first)[1:]) == {}
+    found = examples_of(*second, least)
+    assert [e.item_id for e in found] == ["g", "a"]
+    everything = [*examples_of(*first), *examples_of(*second)]
+    assert [e.item_id for e in choose([*examples_of(*first), *found])] == list("gbea")
+    assert [e.item_id for e in choose(everything)] == list("gbea")

@@ -4,7 +4,8 @@ They are taken while a shard is in memory, by binary search in its sorted rows, 
 next to nothing however large the data are. The choice does not depend on the shards.
 """
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,18 +45,23 @@ class Example:
     bad_values: Float32[np.ndarray, " B"]
 
 
-def examples_of(shard: pl.DataFrame, bad: pl.DataFrame) -> list[Example]:
+def examples_of(
+    shard: pl.DataFrame, bad: pl.DataFrame, least: Mapping[str, int] | None = None
+) -> list[Example]:
     """Return up to ``PER_RULE`` examples of each rule, those with the most rows.
 
     Args:
         shard: as ingest left it, sorted.
         bad: its quarantined rows, as ``rules.QUARANTINED_ROWS``.
+        least: as ``least_rows`` returns it of examples of other shards; series with fewer rows are
+            left out, as they would not be chosen.
     """
     keys = ["rule", "item_id", "variate"]
     found = (
         bad.filter(~pl.col("rule").is_in(list(_NOT_DRAWN)))
         .group_by(keys)
         .agg(rows=pl.len())
+        .filter(pl.col("rows") >= pl.col("rule").replace_strict(least or {"": 0}, default=0))
         .sort("rule", "rows", "item_id", "variate", descending=[False, True, False, False])
         .group_by("rule", maintain_order=True)
         .head(PER_RULE)
@@ -68,9 +74,12 @@ def examples_of(shard: pl.DataFrame, bad: pl.DataFrame) -> list[Example]:
         pl.col("value").cast(pl.Float32),
     )
     examples = []
-    for rule, item, variate, count in found.select(*keys, "rows").iter_rows():
+    spans = _spans(shard, found["item_id"])
+    for (rule, item, variate, count), span in zip(
+        found.select(*keys, "rows").iter_rows(), spans.iter_rows(), strict=True
+    ):
         hit = mine.filter(rule=rule, item_id=item, variate=variate).sort("time")
-        series = _series(shard, item, variate)
+        series = _series(shard.slice(*span), variate)
         examples.append(_example(series, hit, rule=rule, count=count))
     return examples
 
@@ -84,6 +93,14 @@ def choose(examples: Iterable[Example]) -> list[Example]:
     ]
 
 
+def least_rows(chosen: Iterable[Example]) -> dict[str, int]:
+    """Return the fewest rows among the examples of each rule that has ``PER_RULE`` of them."""
+    rows = defaultdict(list)
+    for example in chosen:
+        rows[example.rule].append(example.rows)
+    return {rule: min(found) for rule, found in rows.items() if len(found) >= PER_RULE}
+
+
 def worst_items(shard: pl.DataFrame, bad: pl.DataFrame) -> pl.DataFrame:
     """Return ``item_id``, ``bad``, ``rows`` and ``rules`` of the items that lost the most rows."""
     found = (
@@ -92,12 +109,7 @@ def worst_items(shard: pl.DataFrame, bad: pl.DataFrame) -> pl.DataFrame:
         .agg(bad=pl.len(), rules=pl.col("rule").unique().sort().str.join(", "))
     )
     found = _most(found)
-    items = shard["item_id"]
-    rows = [
-        int(items.search_sorted(item, "right")) - int(items.search_sorted(item, "left"))
-        for item in found["item_id"]
-    ]
-    return found.with_columns(rows=pl.Series(rows, dtype=pl.Int64))
+    return found.with_columns(rows=_spans(shard, found["item_id"])["rows"])
 
 
 def worst_of(parts: Iterable[pl.DataFrame]) -> pl.DataFrame:
@@ -109,12 +121,21 @@ def _most(found: pl.DataFrame) -> pl.DataFrame:
     return found.sort("bad", "item_id", descending=[True, False]).head(NUM_ITEMS)
 
 
-def _series(shard: pl.DataFrame, item: str, variate: str) -> pl.DataFrame:
-    """The rows of a series that have a time and a finite value."""
-    items = shard["item_id"]
-    start, end = (int(items.search_sorted(item, side)) for side in ("left", "right"))
-    rows = shard.slice(start, end - start).filter(pl.col("variate") == variate)
-    return rows.filter(pl.col("timestamp").is_not_null() & pl.col("value").is_finite())
+def _spans(shard: pl.DataFrame, items: pl.Series) -> pl.DataFrame:
+    """``start`` and number of ``rows`` of each item in a sorted shard."""
+    start, end = (
+        shard["item_id"].search_sorted(items, side).cast(pl.Int64) for side in ("left", "right")
+    )
+    return pl.DataFrame({"start": start, "rows": end - start})
+
+
+def _series(rows: pl.DataFrame, variate: str) -> pl.DataFrame:
+    """The rows of a series of an item that have a time and a finite value."""
+    return rows.filter(
+        pl.col("variate") == variate,
+        pl.col("timestamp").is_not_null(),
+        pl.col("value").is_finite(),
+    )
 
 
 def _example(series: pl.DataFrame, hit: pl.DataFrame, *, rule: str, count: int) -> Example:
