@@ -32,7 +32,7 @@ from significance_variants import (
     sum_of_autoregression,
 )
 
-from toto_core.evaluation.gate import PREFERRED_ORIGINS
+from toto_core.evaluation.comparison import PREFERRED_ORIGINS
 from toto_core.evaluation.significance import ewc_rows
 
 STORED = Path(__file__).parents[1] / "tests" / "golden" / "size_power.json"
