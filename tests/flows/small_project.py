@@ -23,6 +23,7 @@ SMALL: Mapping[str, Mapping[str, object]] = {
     "model": {"context_length": 128},
     "train": {"max_steps": 30, "batch_size": 4, "validate_every": 10, "checkpoint_interval_s": 0.0},
     "crossval": {"max_steps": 5},
+    "calibrate": {"shrinkage": False, "min_origins": 4, "min_scores": 100},
 }
 _CLONED = (
     "flows",
