@@ -1,6 +1,7 @@
 """The classical Diebold-Mariano test with the correction of Harvey, Leybourne and Newbold."""
 
 import math
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -10,9 +11,9 @@ from toto_core.evaluation.significance.long_run import Kernel, long_run_variance
 from toto_core.evaluation.significance.result import (
     Alternative,
     DMResult,
+    against_t,
     checked,
     refuse_constant,
-    t_p_value,
 )
 
 Variance = Literal["acf", "bartlett"]
@@ -46,7 +47,7 @@ def dm_test(
     if variance not in KERNELS:
         raise ValueError(f"dm_test: variance = {variance!r}, acf or bartlett is needed; choose one")
     refuse_constant("dm_test", values)
-    n, mean, kernel = values.size, float(values.mean()), KERNELS[variance]
+    n, kernel = values.size, KERNELS[variance]
     long_run = float(long_run_variance(values, kernel=kernel, bandwidth=h))
     h_used, reason = h, ""
     if long_run <= 0:
@@ -56,20 +57,10 @@ def dm_test(
             "as R does, which rejects too often"
         )
         long_run = float(long_run_variance(values, kernel=kernel, bandwidth=1))
-    std_error = math.sqrt(long_run / n)
-    statistic = hln_factor(n, h_used) * mean / std_error
-    return DMResult(
-        statistic=statistic,
-        p_value=t_p_value(statistic, n - 1, alternative),
-        df=n - 1,
-        n=n,
-        h=h,
-        h_eff=h_used,
-        outcome="ok",
-        reason=reason,
-        mean=mean,
-        std_error=std_error,
+    found = against_t(
+        values, long_run, n - 1, alternative, h=h, reason=reason, factor=hln_factor(n, h_used)
     )
+    return replace(found, h_eff=h_used)
 
 
 def hln_factor(n: int, h: int) -> float:

@@ -18,9 +18,9 @@ from toto_core.evaluation.significance.long_run import long_run_variance
 from toto_core.evaluation.significance.result import (
     Alternative,
     DMResult,
+    against_t,
     checked,
     refuse_constant,
-    t_p_value,
 )
 
 # Kiefer and Vogelsang 2005, table 1: the critical value of Bartlett weights over the share b of
@@ -53,7 +53,7 @@ def ewc_test(
         reason = f"{n} origins carry {n // (2 * h)} cosines at h = {h}; 2 were used, which rejects "
         reason += "too often"
     long_run = float(cosine_variance(values[None, :], number)[0])
-    return _compared(values, long_run, int(number[0]), alternative, h=h, reason=reason)
+    return against_t(values, long_run, int(number[0]), alternative, h=h, reason=reason)
 
 
 def wpe_test(
@@ -82,7 +82,7 @@ def wpe_test(
             "give fewer, or None"
         )
     long_run = float(periodogram_variance(values, number))
-    return _compared(values, long_run, 2 * number, alternative)
+    return against_t(values, long_run, 2 * number, alternative)
 
 
 @dataclass(frozen=True)
@@ -164,29 +164,3 @@ def whole_root(n: int, degree: int) -> int:
     """Return the whole part of a root of n, exact where n is a power."""
     root = round(n ** (1 / degree))
     return root if root**degree <= n else root - 1
-
-
-def _compared(
-    values: Float[np.ndarray, " n"],
-    long_run: float,
-    df: int,
-    alternative: Alternative,
-    *,
-    h: int = 1,
-    reason: str = "",
-) -> DMResult:
-    n, mean = values.size, float(values.mean())
-    std_error = math.sqrt(long_run / n)
-    statistic = mean / std_error
-    return DMResult(
-        statistic=statistic,
-        p_value=t_p_value(statistic, df, alternative),
-        df=df,
-        n=n,
-        h=h,
-        h_eff=h,
-        outcome="ok",
-        reason=reason,
-        mean=mean,
-        std_error=std_error,
-    )

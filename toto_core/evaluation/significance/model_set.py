@@ -90,15 +90,8 @@ def model_confidence_set(
     table, block = _checked("model_confidence_set", losses, h, size, reps, block_size)
     arch = _arch("model_confidence_set")
     names = tuple(losses)
-    found = arch.MCS(
-        table,
-        size=size,
-        reps=reps,
-        block_size=block,
-        method=method,
-        bootstrap=bootstrap,
-        seed=seed,
-    )
+    options = {"block_size": block, "reps": reps, "bootstrap": bootstrap, "seed": seed}
+    found = arch.MCS(table, size=size, method=method, **options)
     found.compute()
     p_values = {names[int(i)]: float(p) for i, p in found.pvalues["Pvalue"].items()}
     return ConfidenceSet(
@@ -142,10 +135,9 @@ def superior_ability(
         )
     table, block = _checked("superior_ability", losses, h, size, reps, block_size)
     arch = _arch("superior_ability")
-    names = tuple(losses)
-    is_rival = np.array([name != benchmark for name in names])
-    rivals = [name for name in names if name != benchmark]
-    base, others = table[:, ~is_rival][:, 0], table[:, is_rival]
+    rivals = [name for name in losses if name != benchmark]
+    column = list(losses).index(benchmark)
+    base, others = table[:, column], np.delete(table, column, axis=1)
     options = {"block_size": block, "reps": reps, "bootstrap": bootstrap, "seed": seed}
     spa = arch.SPA(base, others, **options)
     spa.compute()
@@ -167,6 +159,17 @@ def least_block_size(n: int, h: int) -> int:
     return max(h, math.ceil(round(n ** (1 / 3), 9)))
 
 
+def _table(where: str, losses: Mapping[str, Float[np.ndarray, " n"]]) -> Float[np.ndarray, "n m"]:
+    """Return one column for each forecaster."""
+    if len(losses) < 2:
+        raise ValueError(f"{where}: {len(losses)} forecasters, at least 2 are needed; add one")
+    lengths = {name: len(values) for name, values in losses.items()}
+    if len(set(lengths.values())) > 1:
+        found = ", ".join(f"{number} of {name}" for name, number in lengths.items())
+        raise ValueError(f"{where}: origins = {found}, the same ones are needed; align the losses")
+    return np.stack([np.asarray(values, dtype=np.float64) for values in losses.values()], axis=1)
+
+
 def _checked(
     where: str,
     losses: Mapping[str, Float[np.ndarray, " n"]],
@@ -175,13 +178,7 @@ def _checked(
     reps: int,
     block_size: int | None,
 ) -> tuple[Float[np.ndarray, "n m"], int]:
-    if len(losses) < 2:
-        raise ValueError(f"{where}: {len(losses)} forecasters, at least 2 are needed; add one")
-    lengths = {name: len(values) for name, values in losses.items()}
-    if len(set(lengths.values())) > 1:
-        found = ", ".join(f"{number} of {name}" for name, number in lengths.items())
-        raise ValueError(f"{where}: origins = {found}, the same ones are needed; align the losses")
-    table = np.stack([np.asarray(values, dtype=np.float64) for values in losses.values()], axis=1)
+    table = _table(where, losses)
     n, names = len(table), list(losses)
     least = least_block_size(n, h)
     block = least if block_size is None else block_size

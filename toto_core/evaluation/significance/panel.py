@@ -75,28 +75,36 @@ def panel_test(
     found = {"estimand": estimand, "num_series": len(d_NT), "num_clusters": num_clusters}
     if estimand == "these series" or time.outcome == "inconclusive":
         return PanelResult(**vars(time), **found)
-    if num_clusters < 2:
-        reason = f"{num_clusters} independent series, at least 2 are needed to speak of new ones"
-        return PanelResult(**(vars(time) | _NOTHING | {"reason": reason}), **found)
     score_NT = weight_NT * (filled_NT - time.mean)
-    variance = _two_way(score_NT, clusters_N, time.std_error**2)
-    df = min(time.df, num_clusters - 1)
-    statistic = time.mean / math.sqrt(variance)
-    changed = {
+    new = _of_new_series(time, score_NT, clusters_N, num_clusters, alternative)
+    return PanelResult(**(vars(time) | new), **found)
+
+
+def _of_new_series(
+    time: DMResult,
+    score_NT: Float[np.ndarray, "N T"],
+    clusters_N: Int[np.ndarray, " N"],
+    num_clusters: int,
+    alternative: Alternative,
+) -> dict[str, object]:
+    """Return what changes in the test over time where the series are a sample too."""
+    if num_clusters < 2:
+        few = f"{num_clusters} independent series, at least 2 are needed to speak of new ones"
+        return {
+            "outcome": "inconclusive",
+            "reason": few,
+            "statistic": math.nan,
+            "p_value": math.nan,
+            "std_error": math.nan,
+        }
+    std_error = math.sqrt(_two_way(score_NT, clusters_N, time.std_error**2))
+    df, statistic = min(time.df, num_clusters - 1), time.mean / std_error
+    return {
         "statistic": statistic,
         "p_value": t_p_value(statistic, df, alternative),
         "df": df,
-        "std_error": math.sqrt(variance),
+        "std_error": std_error,
     }
-    return PanelResult(**(vars(time) | changed), **found)
-
-
-_NOTHING = {
-    "outcome": "inconclusive",
-    "statistic": math.nan,
-    "p_value": math.nan,
-    "std_error": math.nan,
-}
 
 
 def _two_way(

@@ -81,6 +81,38 @@ def t_p_value(statistic: float, df: int, alternative: Alternative) -> float:
     return 2 * float(stdtr(df, -abs(statistic)))
 
 
+def against_t(
+    values: Float[np.ndarray, " n"],
+    long_run: float,
+    df: int,
+    alternative: Alternative,
+    *,
+    h: int = 1,
+    reason: str = "",
+    factor: float = 1.0,
+) -> DMResult:
+    """Compare the mean with Student's t by a long-run variance that is known.
+
+    Args:
+        factor: of the statistic, for small samples.
+    """
+    n, mean = values.size, float(values.mean())
+    std_error = math.sqrt(long_run / n)
+    statistic = factor * mean / std_error
+    return DMResult(
+        statistic=statistic,
+        p_value=t_p_value(statistic, df, alternative),
+        df=df,
+        n=n,
+        h=h,
+        h_eff=h,
+        outcome="ok",
+        reason=reason,
+        mean=mean,
+        std_error=std_error,
+    )
+
+
 def checked(
     where: str,
     d: Float[np.ndarray, " n"],
