@@ -176,6 +176,12 @@ def test_interval_and_symmetric_error_by_hand():
     assert zero.sape.tolist() == [0.0]
 
 
+def test_the_interval_holds_its_ends():
+    quantiles = np.tile(np.arange(1.0, 10.0), (4, 1))
+    cells = cell_losses(np.array([1.0, 9.0, 0.99, 9.01]), quantiles)
+    assert cells.inside80.tolist() == [1.0, 1.0, 0.0, 0.0]
+
+
 def test_missing_targets_lose_nothing():
     quantiles = np.tile(np.arange(9.0), (2, 1))
     cells = cell_losses(np.array([math.nan, 4.0]), quantiles)
