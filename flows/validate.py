@@ -24,6 +24,7 @@ from toto_core.data.examples import (
     worst_of,
 )
 from toto_core.data.in_order import in_order
+from toto_core.data.series_facts import absent_series, collect_calendars, series_facts
 from toto_core.data.shards import (
     COMPRESSION_LEVEL,
     REJECTED_FILE,
@@ -34,14 +35,7 @@ from toto_core.data.shards import (
 )
 from toto_core.data.tables import shard_path
 from toto_core.data.tally import Counts
-from toto_core.data.validation import (
-    Checked,
-    absent_series,
-    check_shard,
-    collect_calendars,
-    judge_rejected,
-    series_facts,
-)
+from toto_core.data.validation import Checked, check_shard, judge_rejected
 from toto_core.errors import DataError
 from toto_core.files import whole_parquet, write_json, writing
 from toto_core.report.validation_page import Findings, page

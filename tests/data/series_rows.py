@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from toto_core.config import ValidateParams
+from toto_core.data.series_facts import collect_calendars, series_facts
 from toto_core.data.tables import SERIES_SCHEMA, SORT_KEYS
-from toto_core.data.validation import check_shard, collect_calendars, series_facts
+from toto_core.data.validation import check_shard
 
 START = datetime(2024, 1, 1)
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from series_rows import at, items_of, params, rows
 
 from toto_core.data.conservation import NO_TIME, Sums, checksum, series_keys
+from toto_core.data.series_facts import collect_calendars, series_facts
 from toto_core.data.tables import SORT_KEYS
-from toto_core.data.validation import check_shard, collect_calendars, series_facts
+from toto_core.data.validation import check_shard
 
 NAMES = pl.DataFrame({"item_id": ["a", "b"], "variate": ["cpu", "cpu"]})
 KEYS = series_keys(NAMES)

@@ -12,14 +12,10 @@ from series_rows import at, check, items_of, minutes_of, params, quarantined, ro
 
 from toto_core.config import OhlcColumns
 from toto_core.data import validation
+from toto_core.data.series_facts import collect_calendars, series_facts
 from toto_core.data.tables import SERIES_SCHEMA, SORT_KEYS
 from toto_core.data.tally import Counts
-from toto_core.data.validation import (
-    check_shard,
-    collect_calendars,
-    judge_rejected,
-    series_facts,
-)
+from toto_core.data.validation import check_shard, judge_rejected
 from toto_core.errors import DataError
 
 OHLC = OhlcColumns(open="open", high="high", low="low", close="close", volume="volume")

@@ -25,7 +25,7 @@ MOSTLY_ZERO: Final = 0.8  # share of a series' values; such a series is intermit
 def sift(sieve: Sieve, params: ValidateParams, calendars: Mapping[str, Calendar]) -> int:
     """Take out all that breaks a rule and mend what a repair can mend.
 
-    The rows left have the columns that ``grid.place`` needs, at most one for each point of a grid.
+    The rows left have the columns that ``placing.place`` needs, at most one for each grid point.
     The newest points leave before neighbours are compared, and a split is undone after outliers
     have left: a lone outlier comes back, a split stays.
 

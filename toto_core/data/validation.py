@@ -3,11 +3,11 @@
 Nothing is lost and nothing is silent: each row that carries a value ends up in exactly one place,
 which is counted on both sides, and a repaired row is counted under the name of its repair.
 Rules, in the order in which they are applied: ``toto_core.data.rules``; grids and repairs:
-``toto_core.data.grid``.
+``toto_core.data.grid`` and ``placing``.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -16,10 +16,10 @@ import polars as pl
 from jaxtyping import UInt64
 
 from toto_core.config import ValidateParams
-from toto_core.data import grid, rules
+from toto_core.data import rules
 from toto_core.data.conservation import NO_TIME, Sums, checksum, series_keys
-from toto_core.data.frequency import parse_freq
 from toto_core.data.grid import Calendar
+from toto_core.data.placing import Placed, place
 from toto_core.data.runs import starts_of_names
 from toto_core.data.sieve import Sieve, checksum_of, observed
 from toto_core.data.sifting import sift
@@ -55,63 +55,6 @@ class Checked:
     def without_rows(self) -> "Checked":
         """The same without what fills memory, once it is written."""
         return replace(self, rows=self.rows.clear(), quarantined_rows=self.quarantined_rows.clear())
-
-
-def series_facts(items: pl.DataFrame, params: ValidateParams) -> pl.DataFrame:
-    """Return what the rules need to know of each series: its frequency and its limits.
-
-    Args:
-        items: ``items.parquet`` of the series; ``freq`` may be null or empty where none was found.
-
-    Returns:
-        ``item_id``, ``variate``, ``freq`` (canonical or null), ``interval`` (microseconds; null
-        for calendar frequencies), ``lowest``, ``highest`` and ``floor``, one row for each series.
-    """
-    names = items["freq"].drop_nulls().unique().sort()
-    known = {name: parse_freq(name) for name in names if name}
-    interval = {n: f.interval_us for n, f in known.items() if not f.is_calendar}
-    canonical = {n: f.canonical for n, f in known.items()}
-    freq = pl.col("freq")
-    facts = items.select(
-        "item_id",
-        "variate",
-        freq=freq.replace_strict(canonical, default=None, return_dtype=pl.String),
-        interval=freq.replace_strict(interval, default=None, return_dtype=pl.Int64),
-    )
-    variates = facts.select(pl.col("variate").unique().sort())
-    limits = rules.limits(params, variates["variate"])
-    return facts.join(
-        pl.concat([variates, limits], how="horizontal"),
-        on="variate",
-        how="left",
-        maintain_order="left",
-    )
-
-
-def collect_calendars(shards: Iterable[pl.DataFrame], facts: pl.DataFrame) -> dict[str, Calendar]:
-    """Return the calendar of each calendar frequency, from the times observed by any item.
-
-    Args:
-        shards: read one after the other; ``item_id``, ``timestamp`` and ``value`` are used.
-        facts: as ``series_facts`` returns them.
-    """
-    freqs = facts.filter(pl.col("interval").is_null() & pl.col("freq").is_not_null())
-    freqs = freqs.select("item_id", "freq").unique("item_id")
-    if freqs.is_empty():
-        return {}
-    observed = pl.DataFrame(schema={"freq": pl.String, "timestamp": SERIES_SCHEMA["timestamp"]})
-    for shard in shards:
-        found = (
-            shard.filter(pl.col("value").is_finite() & pl.col("timestamp").is_not_null())
-            .join(freqs, on="item_id")
-            .select("freq", "timestamp")
-        )
-        observed = pl.concat([observed, found]).unique()
-    by_freq = observed.sort("freq", "timestamp").partition_by("freq", as_dict=True)
-    return {
-        str(freq): grid.make_calendar(times["timestamp"].to_physical().to_numpy(), str(freq))
-        for (freq,), times in by_freq.items()
-    }
 
 
 def check_shard(
@@ -176,7 +119,7 @@ def _check_block(
     rows_in = int(observed(sieve.rows["value"]).sum())
     rows_without_value = sieve.rows.height - rows_in
     series_mostly_zero = sift(sieve, params, calendars)
-    placed = grid.place(sieve.rows, sieve.series, calendars)
+    placed = place(sieve.rows, sieve.series, calendars)
     is_gone = sieve.is_gone
     bad_rows, bad_series = sieve.quarantine()
     rule_rows, rule_series = _by_rule(bad_rows, bad_series)
@@ -229,22 +172,6 @@ def judge_rejected(rejected: pl.DataFrame) -> tuple[pl.DataFrame, Counts]:
     return rows, Counts(rows_in=rows.height, rule_rows=rule_rows, rule_series=rule_series)
 
 
-def absent_series(facts: pl.DataFrame, seen: pl.DataFrame, params: ValidateParams) -> pl.DataFrame:
-    """Return the series of ``facts`` without a single row, as ``rules.QUARANTINED_SERIES``."""
-    return (
-        facts.join(seen, on=["item_id", "variate"], how="anti", maintain_order="left")
-        .select(
-            "item_id",
-            "variate",
-            rows=pl.lit(0, pl.Int64),
-            rule=pl.lit("too_short"),
-            reason=pl.lit(f"0 points, at least {params.min_length}"),
-            value=pl.lit(0.0),
-        )
-        .cast(rules.QUARANTINED_SERIES)
-    )
-
-
 def _indexed(shard: pl.DataFrame, facts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Names become numbers: rows with ``series`` and ``time``, and the table of the series."""
     starts = np.union1d(starts_of_names(shard["item_id"]), starts_of_names(shard["variate"]))
@@ -278,9 +205,7 @@ def _out_of_order() -> DataError:
     )
 
 
-def _sum_before_repair(
-    keys: UInt64[np.ndarray, " S"], placed: grid.Placed, rows: pl.DataFrame
-) -> int:
+def _sum_before_repair(keys: UInt64[np.ndarray, " S"], placed: Placed, rows: pl.DataFrame) -> int:
     """The checksum of what lies on the grids, with each repaired row as it was found.
 
     It is taken of the grids, not of ``rows``, so that it also proves that all rows got there.
@@ -294,7 +219,7 @@ def _sum_before_repair(
     ) % (1 << 64)
 
 
-def _is_same(placed: grid.Placed, shard: pl.DataFrame) -> bool:
+def _is_same(placed: Placed, shard: pl.DataFrame) -> bool:
     """Whether the grids hold the rows of the shard and nothing else."""
     if len(placed.times) != shard.height or shard["value"].null_count():
         return False
@@ -305,7 +230,7 @@ def _is_same(placed: grid.Placed, shard: pl.DataFrame) -> bool:
     )
 
 
-def _named(placed: grid.Placed, series: pl.DataFrame) -> pl.DataFrame:
+def _named(placed: Placed, series: pl.DataFrame) -> pl.DataFrame:
     index = pl.Series(placed.series)
     return series.select("item_id", "variate").select(
         pl.all().gather(index),
