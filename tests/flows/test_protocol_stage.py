@@ -73,20 +73,6 @@ def test_another_threshold_freezes_anew_and_trains_nothing():
     assert paths.PROTOCOL.as_posix() in entries(stages["register"], "deps")
 
 
-@pytest.mark.usefixtures("one_thread")
-def test_train_takes_the_protocol_along(project):
-    train.run(small_params(), project)
-    run = json.loads((project / paths.CANDIDATE / "run.json").read_text())
-    assert run["protocol_sha256"] == protocol_hash(frozen(project))
-    for taken, made in (
-        (paths.FROZEN_PROTOCOL, paths.PROTOCOL),
-        (paths.FROZEN_TARGETS, paths.TARGETS),
-    ):
-        assert (project / taken).read_bytes() == (project / made).read_bytes()
-    splits = json.loads((project / paths.SPLITS).read_text())
-    assert run["training_ends"] == {"1h": splits["validation_start"].replace("Z", "+00:00")}
-
-
 def test_train_needs_a_frozen_protocol(project):
     (project / paths.PROTOCOL).unlink()
     with pytest.raises(

@@ -17,6 +17,7 @@ from flows.fitting import hash_data, model_config
 from toto_core.data.corpus import Corpus
 from toto_core.data.fingerprints import Fingerprints
 from toto_core.errors import ConfigError, DataError, TrainingError
+from toto_core.evaluation.protocol import protocol_hash
 from toto_core.files import write_json
 from toto_core.model import Toto2, for_context
 from toto_core.training.checkpoint import file_hash
@@ -103,6 +104,19 @@ def test_run_facts_name_data_and_the_time_training_ended(trained):
     assert np.datetime64(facts["last_training_time"][:19]) == hour_before
     assert facts["train"]["max_steps"] == 6
     assert facts["quantile_levels"] == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
+
+
+def test_candidate_takes_the_frozen_protocol_along(trained):
+    root, _ = trained
+    facts = read(root / "models/candidate/run.json")
+    for taken, made in (
+        (paths.FROZEN_PROTOCOL, paths.PROTOCOL),
+        (paths.FROZEN_TARGETS, paths.TARGETS),
+    ):
+        assert (root / taken).read_bytes() == (root / made).read_bytes()
+    assert facts["protocol_sha256"] == protocol_hash(read(root / paths.PROTOCOL))
+    start = read(root / "data/splits.json")["validation_start"]
+    assert facts["training_ends"] == {"1h": start.replace("Z", "+00:00")}
 
 
 def test_success_leaves_no_scratch(trained):
