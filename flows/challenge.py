@@ -27,8 +27,8 @@ from toto_core.evaluation.conformal import Calibration
 from toto_core.evaluation.conformal.answers import before_and_after
 from toto_core.evaluation.metrics import MODEL, QUANTILE_LEVELS, SERIES_KEYS, Tally
 from toto_core.files import whole_parquet
-from toto_core.registry.fingerprint import model_sha256
-from toto_core.registry.promotion import Line, calibration_of, champion
+from toto_core.registry.fingerprint import file_sha256, folder_files, model_sha256
+from toto_core.registry.promotion import Line, Present, calibration_of, champion, other_files
 from toto_core.registry.recorded import require_recorded
 from toto_core.registry.succession import (
     Rule,
@@ -38,6 +38,14 @@ from toto_core.registry.succession import (
     undecided,
 )
 
+# As the hashes of a card name them.
+JUDGED_ON = {
+    "splits": paths.SPLITS,
+    "losses": paths.LOSSES,
+    "evaluation": paths.METRICS / "evaluate.json",
+    "protocol": paths.PROTOCOL,
+    "calibration": paths.CALIBRATION,
+}
 COMPARED = (paths.VALID, paths.SPLITS, paths.LOSSES)
 
 
@@ -58,6 +66,9 @@ def challenge(root: Path, *, command: str = "challenge") -> Succession | None:
     card = read_card(root, command)
     outputs = (*COMPARED, *outputs_of(card))
     require_recorded(lock or {}, root, outputs=outputs, command=command)
+    faults = other_files(card, present(root), command=command)
+    if faults:
+        raise RegistryError("\n".join(faults))
     splits = Splits.load(root / paths.SPLITS)
     seen_until = [_time(line.get(key)) for line in (holder, _line_of(card)) for key in _SEEN]
     origins = origins_unseen(splits.test_origins, seen_until=seen_until)
@@ -97,6 +108,18 @@ def outputs_of(card: Line) -> tuple[Path, ...]:
     """Return what belongs to a card, relative to the project."""
     own = (paths.CANDIDATE, paths.REGISTRY)
     return (*own, paths.CALIBRATION) if calibration_of(card) else own
+
+
+def present(root: Path) -> Present:
+    """Return the hashes of the candidate and of what its verdict was given on, as they are now."""
+    return Present(
+        candidate_files=folder_files(root / paths.CANDIDATE),
+        evidence={
+            name: file_sha256(root / path)
+            for name, path in JUDGED_ON.items()
+            if (root / path).is_file()
+        },
+    )
 
 
 def read_card(root: Path, command: str) -> dict[str, Any]:

@@ -11,11 +11,10 @@ from typing import Any
 import yaml
 
 from flows import paths, releases
-from flows.challenge import challenge, outputs_of, read_card
+from flows.challenge import challenge, outputs_of, present, read_card
 from toto_core.errors import RegistryError
 from toto_core.evaluation.verdict import FAIL, PASS
 from toto_core.registry.archive import card_path, keep_card
-from toto_core.registry.fingerprint import folder_files
 from toto_core.registry.promotion import (
     ARTIFACT,
     PROMOTION,
@@ -94,7 +93,7 @@ def _ready(root: Path) -> _Ready:
     lock = yaml.safe_load((root / releases.LOCK).read_text(encoding="utf-8"))
     card, lines = read_card(root, "promote"), releases.read_lines(root)
     require_recorded(lock or {}, root, outputs=outputs_of(card), command="promote")
-    require_promotable(card, candidate_files=folder_files(root / paths.CANDIDATE), lines=lines)
+    require_promotable(card, present(root), lines=lines)
     return _Ready(moment, card, lines)
 
 

@@ -102,13 +102,17 @@ def write_candidate(
     (folder / "run.json").write_text(
         json.dumps({"context_length": CONTEXT, "last_training_time": splits["validation_start"]})
     )
+    losses = losses_of_first(root)
+    shaken = np.random.default_rng(seed).normal(error, noise, losses.height)
+    losses = losses.with_columns(pl.col("sql") * shaken)
+    losses.write_parquet(root / paths.LOSSES)
     card = {
         "outcome": outcome,
         "attempt": 1,
         "candidate_hash": combined(folder_files(folder)),
         "verdict_hash": f"{seed:064x}",
         "snapshot": "s",
-        "hashes": {"splits": "abc"},
+        "hashes": {"losses": file_sha256(root / paths.LOSSES)},
         "thresholds": {"max_successor_loss": tolerance, "alpha": 0.05},
         "run": {"last_training_time": splits["validation_start"]},
         "splits": {"test_start": stopped_by or splits["test_start"]},
@@ -122,10 +126,6 @@ def write_candidate(
     registry.mkdir(parents=True, exist_ok=True)
     (registry / "card.json").write_text(json.dumps(card))
     (registry / "card.md").write_text(f"# toto: {outcome}\n")
-    losses = losses_of_first(root)
-    shaken = np.random.default_rng(seed).normal(error, noise, losses.height)
-    losses = losses.with_columns(pl.col("sql") * shaken)
-    losses.write_parquet(root / paths.LOSSES)
     commit(root)
     return card
 

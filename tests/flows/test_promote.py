@@ -3,8 +3,10 @@
 import pytest
 from registry_project import commit, git, write_candidate
 
+from flows.challenge import challenge
 from flows.promote import promote
 from toto_core.errors import RegistryError
+from toto_core.registry.fingerprint import file_sha256
 from toto_core.registry.ledger import read_log
 
 LOG = "registry/promotions.jsonl"
@@ -30,7 +32,8 @@ def test_first_promotion_tags_head_and_says_on_what_evidence(registered):
     assert line["date"].startswith("2026-03-01T12:00:00")
     assert (line["commit"], line["head"], line["previous"]) == (head, head, None)
     assert line["tests"]["naive"] == {"skill": 0.25, "p_value": 0.001}
-    assert (line["metrics"], line["hashes"]) == ({"sql": 0.5}, {"splits": "abc"})
+    of_losses = file_sha256(registered / "data/losses.parquet")
+    assert (line["metrics"], line["hashes"]) == ({"sql": 0.5}, {"losses": of_losses})
     assert line["succession"] is None
 
 
@@ -120,10 +123,24 @@ def test_promote_refuses_a_candidate_that_the_card_was_not_written_for(registere
         promote(registered)
 
 
-def test_promote_refuses_losses_that_are_not_those_of_the_lock(held):
+def test_promote_refuses_a_verdict_on_other_losses(held):
     write_candidate(held, 2, error=0.8)
-    (held / "data/losses.parquet").write_bytes(b"")
-    with pytest.raises(RegistryError, match=r"promote: data/losses\.parquet = d41d8cd98f00, dvc"):
+    losses = held / "data/losses.parquet"
+    losses.write_bytes((held / "data/valid/items.parquet").read_bytes())
+    commit(held)
+    with pytest.raises(
+        RegistryError, match=r"promote: losses = [0-9a-f]{12}, the card was written"
+    ):
+        promote(held)
+    with pytest.raises(RegistryError, match=r"challenge: losses = [0-9a-f]{12}, the card was"):
+        challenge(held)
+
+
+def test_promote_refuses_data_that_are_not_those_of_the_lock(held):
+    write_candidate(held, 2, error=0.8)
+    shard = next((held / "data/valid").glob("part-*"))
+    shard.write_bytes(b"")
+    with pytest.raises(RegistryError, match=r"promote: data/valid = [0-9a-f]{12}, dvc\.lock has"):
         promote(held)
 
 

@@ -27,14 +27,14 @@ def test_rollback_returns_to_the_champion_before(second):
     of_first = git(second, "rev-parse", "toto@v0.1.0^{}")
     message = rollback(second)
     promotion, line = read_log(second / LOG)[0], read_log(second / LOG)[-1]
-    folder = second / "runs/champions" / str(line["candidate"])[:12]
+    folder = second / "runs/champions/v0.1.0"
     assert message.startswith(
         f"rolled back: toto v0.1.0 is champion again, in place of v0.2.0 (tag on {of_first[:12]}). "
         f"Its files are in {folder.relative_to(second)}; to work on from there: git checkout "
         "toto@v0.1.0 -- dvc.lock && dvc checkout. Now commit registry and run: "
         "git push --atomic origin HEAD 'toto#champion#3'"
     )
-    assert combined(folder_files(folder)) == promotion["candidate"]
+    assert combined(folder_files(folder / "candidate")) == promotion["candidate"]
     assert (line["kind"], line["version"], line["previous"]) == ("rollback", "v0.1.0", "v0.2.0")
     assert line["commit"] == of_first
     assert line["head"] == git(second, "rev-parse", "HEAD")
@@ -103,7 +103,7 @@ def test_damaged_cache_is_named(second):
 
 def test_damaged_copy_of_a_champion_is_fetched_anew(second):
     rollback(second)
-    (folder,) = (second / "runs/champions").iterdir()
+    folder = second / "runs/champions/v0.1.0/candidate"
     whole = folder_files(folder)
     (folder / "config.json").write_text("{}")
     commit(second)

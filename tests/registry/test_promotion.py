@@ -6,6 +6,7 @@ from toto_core.errors import RegistryError
 from toto_core.registry.fingerprint import combined
 from toto_core.registry.promotion import (
     Moment,
+    Present,
     champion,
     next_version,
     promotion_line,
@@ -41,20 +42,20 @@ def rolled_back(lines, version=None):
 
 
 def test_require_promotable_accepts_a_pass():
-    require_promotable(CARD, candidate_files=FILES, lines=[])
+    require_promotable(CARD, Present(FILES, {}), lines=[])
 
 
 @pytest.mark.parametrize("outcome", ["FAIL", "INCONCLUSIVE", "pass", None])
 def test_require_promotable_refuses_anything_but_pass(outcome):
     with pytest.raises(RegistryError, match=f"verdict = {outcome}, only PASS is allowed"):
-        require_promotable({**CARD, "outcome": outcome}, candidate_files=FILES, lines=[])
+        require_promotable({**CARD, "outcome": outcome}, Present(FILES, {}), lines=[])
 
 
 def test_require_promotable_reports_all_faults_together():
     lines = [{"version": "v0.3.0", "candidate": CARD["candidate_hash"]}]
     card = {**CARD, "outcome": "FAIL"}
     with pytest.raises(RegistryError) as raised:
-        require_promotable(card, candidate_files={"x": "y"}, lines=lines)
+        require_promotable(card, Present({"x": "y"}, {}), lines=lines)
     told = str(raised.value).splitlines()
     assert told[0].startswith("promote: verdict = FAIL")
     judged, found = CARD["candidate_hash"][:12], combined({"x": "y"})[:12]
@@ -62,6 +63,17 @@ def test_require_promotable_reports_all_faults_together():
         f"promote: models/candidate = {found}, the card was written for {judged};"
     )
     assert told[2].startswith(f"promote: candidate {judged} = v0.3.0 already")
+
+
+def test_evidence_that_is_not_that_of_the_card_is_named():
+    card = {**CARD, "hashes": {"losses": "1" * 64, "splits": "2" * 64, "evaluation": "3" * 64}}
+    present = Present(FILES, {"losses": "9" * 64, "splits": "2" * 64})  # one is not there
+    with pytest.raises(RegistryError) as raised:
+        require_promotable(card, present, lines=[])
+    assert str(raised.value) == (
+        "promote: losses = 999999999999, the card was written for 111111111111; "
+        "run dvc repro (or dvc checkout) so that both belong together"
+    )
 
 
 def test_versions_and_predecessors_follow_from_the_log():

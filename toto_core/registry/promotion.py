@@ -68,13 +68,37 @@ def next_version(lines: Sequence[Line]) -> str:
     return f"v{major}.{minor + 1}.0"
 
 
-def require_promotable(
-    card: Mapping[str, object], *, candidate_files: Mapping[str, str], lines: Sequence[Line]
-) -> None:
+@dataclass(frozen=True)
+class Present:
+    """What lies in the project now.
+
+    Attributes:
+        candidate_files: SHA-256 of each file of the candidate.
+        evidence: SHA-256 of what the verdict was given on, by the names of the card's hashes;
+            what is not there is left out.
+    """
+
+    candidate_files: Mapping[str, str]
+    evidence: Mapping[str, str]
+
+
+def other_files(card: Line, present: Present, *, command: str) -> list[str]:
+    """Return one text for each file that is not the one that the card was written for."""
+    judged = {"models/candidate": str(card.get("candidate_hash"))}
+    judged |= {name: str(value) for name, value in _part(card, "hashes").items()}
+    found = {"models/candidate": combined(present.candidate_files), **present.evidence}
+    return [
+        f"{command}: {name} = {found[name][:12]}, the card was written for {value[:12]}; "
+        "run dvc repro (or dvc checkout) so that both belong together"
+        for name, value in judged.items()
+        if found.get(name, value) != value
+    ]
+
+
+def require_promotable(card: Line, present: Present, *, lines: Sequence[Line]) -> None:
     """Refuse what was not proven, what is not the judged model, and what is promoted already.
 
     Args:
-        candidate_files: SHA-256 of each file of the candidate as it lies there now.
         lines: the log so far.
 
     Raises:
@@ -87,12 +111,8 @@ def require_promotable(
             f"promote: verdict = {outcome}, only PASS is allowed; "
             "reports/index.html says which checks stand in the way"
         )
-    judged, found = str(card.get("candidate_hash")), combined(candidate_files)
-    if judged != found:
-        faults.append(
-            f"promote: models/candidate = {found[:12]}, the card was written for {judged[:12]}; "
-            "run dvc repro (or dvc checkout) so that both belong together"
-        )
+    faults += other_files(card, present, command="promote")
+    judged = str(card.get("candidate_hash"))
     own = judged, calibration_of(card)
     versions = [
         str(line["version"])
