@@ -201,7 +201,7 @@ def test_page_of_a_pass_with_a_losing_variate_is_no_unqualified_win(project, tmp
     row = table[table.index('<th scope="row">requests</th>') :].split("</tr>")[0]
     assert re.findall(r">(\S+ %)</td>", row)[0] == "\N{MINUS SIGN}1.5 %"
     assert "\N{MINUS SIGN}12.0 %" in row
-    assert "<caption>Seen series, requests alone</caption>" in html
+    assert "<caption>Seen series, requests alone;" in html
 
 
 def test_page_of_one_variate_has_no_part_by_variate(project, tmp_path):
@@ -214,7 +214,7 @@ def test_page_of_one_variate_has_no_part_by_variate(project, tmp_path):
     html = (root / "reports/index.html").read_text()
     assert "By variate" not in html
     assert "Skill of each variate" not in html
-    assert "alone</caption>" not in html
+    assert " alone;" not in html
     assert "variates" not in html[: html.index("Is it better?")]
 
 

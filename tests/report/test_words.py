@@ -39,8 +39,8 @@ def words(own, *, outcome="PASS", attempt=1, found=None, checks=(), **evaluate):
 def test_words_name_the_hardest_baseline_and_how_sure_it_is():
     text = words({"naive": row(0.1, 0.012), "drift": row(0.3, 0.0001)})
     assert (
-        "the model is better than no change and drift: it saves 10.0 % of the loss of no change, "
-        "the hardest of them (two-sided 95 % interval of the skill: 5.0 to 15.0 %)." in text
+        "the model is better than no change and drift: its loss is 10.0 % lower than that of no "
+        "change, the hardest of them (two-sided 95 % interval of the skill: 5.0 to 15.0 %)." in text
     )
     assert (
         "That rests on 60 moments, of which 2 in a row hang together, which leave 7 degrees of "
@@ -63,7 +63,10 @@ def test_words_tell_better_from_worse_from_neither():
 def test_words_of_an_open_verdict_say_why():
     own = {"naive": row(0.4, None, lower=float("nan"), reason="6 origins, at least 8 are needed")}
     text = words(own, outcome="INCONCLUSIVE")
-    assert "cannot be told from no change: it saves 40.0 % of the loss of no change (so far" in text
+    assert (
+        "cannot be told from no change: its loss is 40.0 % lower than that of no change (so far"
+        in text
+    )
     assert "How sure that is cannot be said: 6 origins, at least 8 are needed." in text
     assert "That the verdict is open is no evidence for either side." in text
 

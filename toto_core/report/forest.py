@@ -10,11 +10,10 @@ from toto_core.evaluation.headline import WORDING_ALPHA
 from toto_core.evaluation.json_numbers import number
 from toto_core.evaluation.verdict import p_value_text
 from toto_core.report.markup import PERCENT, percent_text, prose
-from toto_core.report.ticks import value_ticks
+from toto_core.report.ticks import Ticks, value_ticks
 
 LOWEST = -10.0  # eleven times the baseline's loss; what is worse is an arrow at the edge
 ROW = 34  # height, CSS pixels
-NUM_TICKS = 5
 Row = Mapping[str, Any]
 
 
@@ -75,9 +74,7 @@ def interval_text(row: Row) -> str:
 def _line(title: str, row: Row, low: float, high: float) -> str:
     skill, lower, upper = (number(row.get(key)) for key in ("skill", "lower", "upper"))
     better = "good" if is_better(row) else "bad" if is_worse(row) else "open"
-    marks = "".join(
-        _upright(tick, low, high, "grid") for tick, _ in value_ticks(low, high, count=NUM_TICKS)
-    )
+    marks = "".join(_upright(tick, low, high, "grid") for tick, _ in _ticks(low, high))
     marks += _upright(0.0, low, high, "zero")
     if math.isfinite(lower) and math.isfinite(upper) and upper > lower:
         marks += _interval(lower, upper, low, high, better)
@@ -124,13 +121,18 @@ def _axis(low: float, high: float) -> str:
     marks = "".join(
         f'<text class="tick mid" x="{_at(value, low, high)}" y="12">'
         f"{percent_text(value, digits=0)}</text>"
-        for value, _ in value_ticks(low, high, count=NUM_TICKS)
+        for value, _ in _ticks(low, high)
     )
     return (
         '<div class="row axis" aria-hidden="true"><span class="name"></span>'
         f'<svg class="track" height="18">{marks}</svg><span class="value">'
         "skill; right of the line: better</span></div>"
     )
+
+
+def _ticks(low: float, high: float) -> Ticks:
+    """Few enough ticks for their labels, which are longer far below zero."""
+    return value_ticks(low, high, count=5 if low > -1 else 3)
 
 
 def _at(value: float, low: float, high: float) -> str:

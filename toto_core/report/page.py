@@ -57,9 +57,17 @@ class Material:
 
 def page(found: Material) -> str:
     """Return the page; the same material gives the same bytes."""
+    return _document(found, [*_judgement(found), *_evidence(found)])
+
+
+def judged_page(found: Material) -> str:
+    """Return the page about forecasts alone: nothing is known of how their model came about."""
+    return _document(found, _judgement(found))
+
+
+def _document(found: Material, parts: Sequence[str]) -> str:
     outcome = str(found.verdict.get("outcome"))
     title = f"{outcome}: {found.verdict.get('headline')}"
-    parts = [*_judgement(found), *_evidence(found)]
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy()}">\n'

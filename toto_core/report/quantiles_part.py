@@ -226,7 +226,6 @@ def _cells(cells: int) -> str:
 SPREAD = (
     ("coverage80", "in 80 %", True),
     ("sharpness", "width of 80 %", False),
-    ("winkler80", "Winkler, 80 %", False),
     ("msis80", "MSIS, 80 %", False),
 )
 

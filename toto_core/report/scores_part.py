@@ -25,8 +25,9 @@ MEASURES: tuple[tuple[str, str, Callable[[float], str], str], ...] = (
     ("owa", "OWA", _three, "mean of sMAPE and MASE, each over that of the reference of M4"),
     ("smape", "sMAPE", percent_text, "absolute error over the mean of forecast and truth"),
     ("msis80", "MSIS", _three, "width of the 80 % interval and what misses it, scaled"),
-    ("mae", "MAE", _four, "absolute error in the units of the values, series of all scales mixed"),
-    ("rmse", "RMSE", _four, "root of the squared error, the same"),
+    ("winkler80", "Winkler", _four, "the same in the units of the values, all scales mixed"),
+    ("mae", "MAE", _four, "absolute error in the units of the values"),
+    ("rmse", "RMSE", _four, "root of the mean squared error, the same"),
     ("r2_vs_naive", "R2", _three, "1 - squared error / that of no change; not ordinary R2"),
 )
 

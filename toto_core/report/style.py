@@ -45,6 +45,7 @@ margin:clamp(32px,5vw,60px) 0 0}
 .facts dd{margin:0 0 .15rem;font:600 2rem/1.1 var(--serif);letter-spacing:-.01em}
 .facts.small{margin-top:2rem;gap:1.2rem 2rem}
 .facts.small dd{font-size:1.25rem}
+.facts+.scroll{margin-top:2.4rem}
 section{border-top:1px solid var(--line);padding:clamp(36px,5vw,64px) 0;display:grid;gap:1.6rem}
 section>header p{color:var(--soft);font-size:.95rem;max-width:36rem;margin-top:.7rem}
 .body{min-width:0}

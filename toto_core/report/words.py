@@ -57,9 +57,8 @@ def _gain(own: Json, first: str) -> str:
         parts.append(f"cannot be told from {in_words(open_)}")
     skill, name = number(own[first].get("skill")), title_of(first)
     ratio = f"its loss is {1 - skill:.1f} times that of {name}"
-    amount = (
-        f"it {'saves' if skill >= 0 else 'adds'} {percent_text(abs(skill))} of the loss of {name}"
-    )
+    lower = "lower" if skill >= 0 else "higher"
+    amount = f"its loss is {percent_text(abs(skill))} {lower} than that of {name}"
     hard = ", the hardest of them" if len(names) > 1 else ""
     bounds = f"two-sided 95 % interval of the skill: {interval_text(own[first])}"
     if math.isnan(number(own[first].get("lower"))):
