@@ -111,6 +111,17 @@ def test_series_weigh_alike_if_asked():
     assert series["num_cells"] == cells["num_cells"]
 
 
+def test_a_series_without_a_scale_weighs_nothing_in_the_mean_over_series():
+    losses = losses_of(forecasts())
+    is_b = pl.col("item_id") == "b"
+    cut = losses.with_columns(pl.when(~is_b).then(pl.col("sql", "mase")))
+    only_a = scores(losses.filter(~is_b), average="series").filter(forecaster="model")
+    found = scores(cut, average="series").filter(forecaster="model")
+    for metric in ("sql", "mase", "msis80", "sharpness"):
+        assert found[metric].item() == pytest.approx(only_a[metric].item())
+    assert found["mae"].item() != pytest.approx(only_a["mae"].item())
+
+
 def test_a_loss_that_is_no_number_is_not_passed_over():
     losses = losses_of(forecasts())
     losses[0, "sql"] = math.nan

@@ -95,15 +95,17 @@ def _cell_means(losses: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
     """
     groups = Groups.of(losses, keys)
     steps = losses["num_steps"].to_numpy().astype(np.float64)
+    num_cells = groups.sums(steps)
     means = {}
     for name, expression in _CELL_MEANS.items():
         values = losses.select(expression).to_series()
-        weights = np.where(values.is_not_null(), steps, 0.0) if values.null_count() else steps
+        weights, totals = steps, num_cells
+        if values.null_count():
+            weights = np.where(values.is_not_null(), steps, 0.0)
+            totals = groups.sums(weights)
         sums = groups.sums(values.fill_null(0.0).to_numpy() * weights)
-        totals = groups.sums(weights)
         means[name] = np.divide(sums, totals, out=np.full(len(totals), np.nan), where=totals > 0)
-    num_cells = groups.sums(steps).astype(np.int64)
-    return groups.keys.with_columns(num_cells=num_cells, **means)
+    return groups.keys.with_columns(num_cells=num_cells.astype(np.int64), **means)
 
 
 def _derived(means: pl.DataFrame) -> pl.DataFrame:
