@@ -166,6 +166,7 @@ def test_attempts_count_another_protocol_or_calibration_as_another_look(tmp_path
         pytest.param({"series": ("22",)}, 1, id="an item taken away"),
         pytest.param({"test_end": "2026-02-28T00:00:00+00:00"}, 1, id="an origin taken away"),
         pytest.param({}, 1, id="the same period cut otherwise"),
+        pytest.param({"test_end": "2026-03-01T00:00:00Z"}, 1, id="the same end written otherwise"),
         pytest.param({"test_end": "2026-03-02T00:00:00+00:00"}, 0, id="newer data"),
         pytest.param({"series": ("33",)}, 0, id="other series"),
     ],

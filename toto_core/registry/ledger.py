@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -170,7 +171,10 @@ def earlier_attempts(records: Sequence[Record], attempt: Attempt) -> tuple[list[
 def _covers(record: Record, attempt: Attempt) -> bool:
     series = record.get("series")
     shared = set(series if isinstance(series, list) else ()) & set(attempt.series)
-    return bool(shared) and str(record.get("test_end")) >= attempt.test_end
+    if not shared:
+        return False
+    ends = (datetime.fromisoformat(str(end)) for end in (record["test_end"], attempt.test_end))
+    return next(ends) >= next(ends)
 
 
 def _as_json(record: Record) -> str:
