@@ -117,12 +117,12 @@ def test_words_name_what_stops_it_and_nothing_at_a_pass():
     ]
     text = words({"naive": row(0.1, 0.01)}, outcome="FAIL", checks=checks)
     assert (
-        "The gate refuses it for: check 1 (skill -1.0 %), check 2 (skill -2.0 %) and "
+        "Checks of the gate that it fails: check 1 (skill -1.0 %), check 2 (skill -2.0 %) and "
         "check 3 (skill -3.0 %) and 2 more." in text
     )
     text = words({"naive": row(0.1, 0.01)}, outcome="INCONCLUSIVE", checks=checks)
-    assert "The gate leaves it open at: check 6 (skill -6.0 %)." in text
-    assert "The gate" not in words({"naive": row(0.1, 0.01)}, checks=checks[:1])
+    assert "Checks of the gate that stay open: check 6 (skill -6.0 %)." in text
+    assert "Checks" not in words({"naive": row(0.1, 0.01)}, checks=checks[:1])
 
 
 def test_words_escape_names():

@@ -150,8 +150,8 @@ def _stopped(verdict: Json) -> str:
         return ""
     named = in_words(f"{check['name']} ({check['found']})" for check in found[:NUM_NAMED])
     more = f" and {len(found) - NUM_NAMED} more" if len(found) > NUM_NAMED else ""
-    verb = "leaves it open at" if outcome == INCONCLUSIVE else "refuses it for"
-    return f"The gate {verb}: {named}{more}."
+    what = "stay open" if outcome == INCONCLUSIVE else "it fails"
+    return f"Checks of the gate that {what}: {named}{more}."
 
 
 def _not_to_conclude(verdict: Json, evaluate: Json) -> str:
