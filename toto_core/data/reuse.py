@@ -12,10 +12,8 @@ Otherwise everything is read again. Either way the series are the same, byte for
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from io import BytesIO
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -24,17 +22,14 @@ import polars as pl
 
 from toto_core.config import IngestParams
 from toto_core.data.codes import Variates
-from toto_core.data.object_store import is_address
-from toto_core.data.raw_files import RawFile, Schema
+from toto_core.data.inputs import Input, Stamp, digest_of, read_inputs, write_inputs
 from toto_core.data.shards import REJECTED_FILE
 from toto_core.data.sorting import Shard
 from toto_core.data.spool import Base, Count, Spool
 from toto_core.data.tables import shard_path
-from toto_core.errors import DataError
 from toto_core.files import writing
 
-_FACTS, _SERIES, _FILES, _NOTES = "items.parquet", "series.parquet", "files.parquet", "state.json"
-_SCHEMAS: Final = "schemas.parquet"
+_FACTS, _SERIES, _NOTES = "items.parquet", "series.parquet", "state.json"
 # The modules that decide what becomes of a file; another version of one reads all again.
 CODE: Final = (
     "buckets",
@@ -46,6 +41,7 @@ CODE: Final = (
     "gluonts",
     "group_reader",
     "in_order",
+    "inputs",
     "layouts",
     "local_time",
     "numerals",
@@ -63,66 +59,6 @@ CODE: Final = (
 )
 # These sections do not change how a file is read.
 _WITHOUT_EFFECT: Final = {"paths", "demo", "prometheus", "sql"}
-
-
-@dataclass(frozen=True)
-class Stamp:
-    """What the file system says of a file; another stamp does not mean another content."""
-
-    size: int
-    modified_ns: int
-    changed_ns: int
-
-
-@dataclass(frozen=True)
-class Input:
-    """A file of the run.
-
-    Attributes:
-        stamp: when it was looked at; None in an object store.
-        digest: of its bytes; empty where nothing is remembered.
-        signature: what its rows depend on beside its bytes.
-    """
-
-    file: RawFile
-    stamp: Stamp | None
-    digest: str
-    signature: str
-
-
-def stamps(locations: Sequence[str]) -> dict[str, Stamp]:
-    """The stamp of each file that is not in an object store."""
-    return {location: _stamp(location) for location in locations if not is_address(location)}
-
-
-def check_unchanged(inputs: Sequence[Input]) -> None:
-    """Check that files are still as they were when they were looked at.
-
-    Raises:
-        DataError: one line for each file that is not.
-    """
-    faults = []
-    for one in inputs:
-        if one.stamp is None:
-            continue
-        try:
-            size, same = _size_and_same(one)
-        except FileNotFoundError:
-            size, same = "no", False
-        if not same:
-            faults.append(
-                f"{one.file.name}: {size} bytes now, {one.stamp.size} when it was looked at, it "
-                "changed while it was read; run again when nothing writes to it"
-            )
-    if faults:
-        raise DataError("\n".join(faults))
-
-
-def _size_and_same(one: Input) -> tuple[int, bool]:
-    now = _stamp(one.file.location)
-    assert one.stamp is not None
-    then = one.stamp
-    return now.size, (now.size, now.modified_ns) == (then.size, then.modified_ns)
 
 
 class Memory:
@@ -156,7 +92,7 @@ class Memory:
             then = self._inputs.get(location)
             if then is None or then.stamp != stamp:
                 if self._folder is not None:
-                    self._digests[location] = _digest(location)
+                    self._digests[location] = digest_of(location)
                 if then is None or then.digest != self._digests.get(location):
                     continue
             found[location] = then if then.stamp == stamp else replace(then, stamp=stamp)
@@ -253,28 +189,7 @@ class Memory:
         )
         if notes["key"] != self._key or not whole:
             return
-        schemas = [
-            pl.read_ipc(BytesIO(blob)).schema
-            for blob in pl.read_parquet(self._path(_SCHEMAS))["ipc"]
-        ]
-        for row in pl.read_parquet(self._path(_FILES)).iter_rows(named=True):
-            file = RawFile(
-                row["location"],
-                row["name"],
-                row["item"],
-                row["kind"],
-                row["separator"],
-                schemas[row["schema"]],
-                row["num_rows"],
-                tuple(row["words"]),
-                row["decimal_comma"],
-            )
-            stamp = None
-            if row["size"] is not None:
-                stamp = Stamp(row["size"], row["modified_ns"], row["changed_ns"])
-            self._inputs[file.location] = Input(file, stamp, row["digest"], row["signature"])
-            if row["rows"] is not None:
-                self._counts[file.name] = Count(row["rows"], row["empty"])
+        self._inputs, self._counts = read_inputs(self._folder)
         self._notes = notes
 
     def _shards(self) -> dict[int, Shard]:
@@ -295,42 +210,7 @@ def _write(folder: Path, spool: Spool, directory: Path, inputs: Sequence[Input])
     pl.concat(
         [shard.series.with_columns(bucket=pl.lit(shard.bucket, pl.Int64)) for shard in spool.shards]
     ).write_parquet(folder / _SERIES)
-    schemas: dict[tuple[tuple[str, object], ...], int] = {}
-    # Most files share one object.
-    number_of: dict[int, int] = {}
-    rows = []
-    for one in inputs:
-        schema = number_of.get(id(one.file.schema))
-        if schema is None:
-            schema = schemas.setdefault(tuple(one.file.schema.items()), len(schemas))
-            number_of[id(one.file.schema)] = schema
-        count = spool.counts.get(one.file.name)
-        rows.append(
-            {
-                "location": one.file.location,
-                "name": one.file.name,
-                "item": one.file.item,
-                "kind": one.file.kind,
-                "separator": one.file.separator,
-                "schema": schema,
-                "size": one.stamp.size if one.stamp else None,
-                "modified_ns": one.stamp.modified_ns if one.stamp else None,
-                "changed_ns": one.stamp.changed_ns if one.stamp else None,
-                "digest": one.digest,
-                "num_rows": one.file.num_rows,
-                "words": list(one.file.words),
-                "decimal_comma": one.file.decimal_comma,
-                "signature": one.signature,
-                "rows": count.rows if count else None,
-                "empty": count.empty if count else None,
-            }
-        )
-    pl.DataFrame(
-        rows, schema_overrides={"words": pl.List(pl.String)}, infer_schema_length=None
-    ).write_parquet(folder / _FILES)
-    pl.DataFrame(
-        {"ipc": [_as_ipc(dict(s)) for s in schemas]}, schema={"ipc": pl.Binary()}
-    ).write_parquet(folder / _SCHEMAS)
+    write_inputs(folder, inputs, spool.counts)
 
 
 def _items_of(facts: pl.DataFrame, gone: np.ndarray) -> pl.Series | None:
@@ -352,23 +232,7 @@ def _key(params: IngestParams, root: Path) -> str:
     return digest.hexdigest()
 
 
-def _digest(location: str) -> str:
-    with Path(location).open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def _stamp(location: str) -> Stamp:
-    found = os.stat(location)  # noqa: PTH116  # a path object costs as much again
-    return Stamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-
-
 def _facts_of(path: Path) -> tuple[int, int]:
     """What tells whether a shard was written to since: size and time of the last change."""
     found = path.stat()
     return found.st_size, found.st_mtime_ns
-
-
-def _as_ipc(schema: Schema) -> bytes:
-    buffer = BytesIO()
-    pl.DataFrame(schema=schema).write_ipc(buffer)
-    return buffer.getvalue()

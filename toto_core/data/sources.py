@@ -15,6 +15,7 @@ from toto_core.data.file_heads import look_at
 from toto_core.data.finding import find_files
 from toto_core.data.frequency import Frequency, parse_freq
 from toto_core.data.group_reader import GroupReader
+from toto_core.data.inputs import Input, check_unchanged, stamps
 from toto_core.data.layouts import Columns, resolve
 from toto_core.data.numerals import numbers, with_points
 from toto_core.data.raw_files import (
@@ -99,7 +100,7 @@ def _ingest_files(
     memory: reuse.Memory,
 ) -> IngestReport:
     locations = find_files(params.paths, root)
-    now = reuse.stamps(locations)
+    now = stamps(locations)
     seen = memory.unchanged(now)
     files = look_at(locations, root, known={key: one.file for key, one in seen.items()})
     groups = [
@@ -114,7 +115,7 @@ def _ingest_files(
         for file in group.files:
             known = seen.get(file.location)
             inputs.append(
-                reuse.Input(
+                Input(
                     file=file,
                     stamp=now.get(file.location),
                     digest=memory.digest(file.location),
@@ -130,7 +131,7 @@ def _ingest_files(
     if base is not None and not memory.fits(spool, base):
         changed = set(locations)
         spool = _read(params, directory, groups, files, num_buckets)
-    reuse.check_unchanged([one for one in inputs if one.file.location in changed or base is None])
+    check_unchanged([one for one in inputs if one.file.location in changed or base is None])
     report = spool.finish(freq=freq, group_pattern=params.group_pattern)
     memory.keep(spool, directory, inputs, num_buckets)
     return report
