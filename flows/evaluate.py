@@ -184,7 +184,7 @@ def _write(
         "items": item_scores(losses),
     }.items():
         with writing(root / paths.PLOTS / f"{name}.csv") as temporary:
-            table.write_csv(temporary, float_precision=6)
+            table.write_csv(temporary, float_precision=6, datetime_format="%Y-%m-%dT%H:%M:%SZ")
     write_json(root / paths.METRICS / "evaluate.json", report)
 
 

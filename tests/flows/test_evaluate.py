@@ -74,6 +74,9 @@ def test_all_outs_are_written_with_their_columns(project):
         "items": "item_id,variate,held_out,origins,mase,sql,"
         "skill_vs_naive,skill_vs_drift,skill_vs_seasonal_naive",
     }
+    origins = pl.read_csv(root / paths.PLOTS / "origins.csv")
+    assert origins["origin"].str.contains(r"^\d{4}-\d\d-\d\dT\d\d:00:00Z$").all()
+    assert origins.height == 4 * NUM_ORIGINS
 
 
 def test_a_model_with_skill_is_called_better_in_every_block(project):
