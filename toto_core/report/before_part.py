@@ -5,9 +5,9 @@ from html import escape
 
 from toto_core.evaluation.contamination import overlap_text
 from toto_core.evaluation.json_numbers import number
-from toto_core.evaluation.verdict import p_value_text
+from toto_core.evaluation.verdict import in_order, p_value_text
 from toto_core.report.markup import Json, count_text, flat, percent_text, section, table
-from toto_core.report.palette import rank, title_of
+from toto_core.report.palette import title_of
 
 MAX_LISTED = 200  # exclusions, and attempts
 HASH = 12  # digits of a hash that are shown
@@ -49,6 +49,7 @@ def _attempts(verdict: Json, card: Json, attempts: Sequence[Json]) -> str:
         "halved where moments are few or lopsided: the best of many useless candidates passes an "
         "undivided test."
     )
+    tests = verdict.get("tests") or {}
     rows = [
         (
             title_of(name),
@@ -57,7 +58,7 @@ def _attempts(verdict: Json, card: Json, attempts: Sequence[Json]) -> str:
             f"{number(test.get('level')):.3g}",
             f"{number(test.get('skewness')):.2f}".replace("-", "\N{MINUS SIGN}"),
         )
-        for name, test in sorted((verdict.get("tests") or {}).items(), key=lambda t: rank(t[0]))
+        for name, test in ((name, tests[name]) for name in in_order(tests))
     ]
     head = ("against", "skill", "p beyond the margin", "alpha", "skewness")
     listed = table(head, rows, caption="What the gate tested") if rows else ""

@@ -71,14 +71,6 @@ class Chart:
             f'<path class="line {css}" d="{self._path([self.x[0], self.x[1]], [y, y])}"/>'
         )
 
-    def note(self, x: float, y: float, text: str, css: str) -> None:
-        """Write a text at a point of the plot."""
-        share, down = float(self._share([x])[0]), float(self._down([y])[0])
-        self._placed.append(
-            f'<text class="tick {css}" x="{_short(100 * share)}%" y="{_short(down)}">'
-            f"{escape(text)}</text>"
-        )
-
     def end_labels(self, labels: Sequence[tuple[float, str, str]]) -> None:
         """Name lines at their right ends: height, name and class; names never overlap."""
         known = [label for label in labels if math.isfinite(label[0])]

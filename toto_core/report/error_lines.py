@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from toto_core.evaluation.verdict import MODEL
+from toto_core.evaluation.verdict import MODEL, in_order
 from toto_core.report.charts import Chart
 from toto_core.report.markup import count_text, figure, legend, section
-from toto_core.report.palette import css_classes, in_words, rank, title_of
+from toto_core.report.palette import css_classes, in_words, title_of
 from toto_core.report.ticks import Ticks, step_ticks, value_ticks
 
 HEIGHT = 230
@@ -98,7 +98,7 @@ def _figures(table: pl.DataFrame, along: Along, *, note: str = "") -> str:
 
 
 def _figure(table: pl.DataFrame, along: Along, metric: str, note: str) -> str:
-    names = sorted(table["forecaster"].unique().to_list(), key=rank)
+    names = in_order(table["forecaster"].unique())
     css = css_classes(names)
     curves = {name: _curve(table, along.column, metric, name) for name in names}
     top = max(float(np.nanmax(y)) for _, y in curves.values())

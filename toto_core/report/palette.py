@@ -31,9 +31,3 @@ def in_words(names: Iterable[str]) -> str:
     """Join names to a list as it stands in a sentence."""
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last
-
-
-def rank(name: str) -> tuple[int, str]:
-    """Return the sort key of a forecaster: those with a title in their order, then by name."""
-    known = list(TITLES)
-    return (known.index(name) if name in known else len(known), name)

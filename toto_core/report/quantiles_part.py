@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from toto_core.evaluation.json_numbers import number
-from toto_core.evaluation.verdict import MODEL, UNCALIBRATED
+from toto_core.evaluation.verdict import MODEL, UNCALIBRATED, in_order
 from toto_core.report.charts import Chart
 from toto_core.report.forest import interval_text
 from toto_core.report.markup import (
@@ -20,7 +20,7 @@ from toto_core.report.markup import (
     section,
     table,
 )
-from toto_core.report.palette import rank, title_of
+from toto_core.report.palette import title_of
 from toto_core.report.ticks import step_ticks, value_ticks
 
 SQUARE, HEIGHT = 300, 200
@@ -243,7 +243,7 @@ def _sharpness(evaluate: Json) -> str:
         return ""
     rows = [
         (_title(name), *(_cell(number(pooled[name].get(key)), share) for key, _, share in shown))
-        for name in sorted(pooled, key=lambda n: rank(MODEL if n == UNCALIBRATED else n))
+        for name in sorted(in_order(pooled), key=lambda n: n not in (MODEL, UNCALIBRATED))
     ]
     listed = table(("forecaster", *(title for _, title, _ in shown)), rows, caption="Sharpness")
     return (

@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable
 
 from toto_core.evaluation.json_numbers import number
-from toto_core.evaluation.verdict import MODEL
+from toto_core.evaluation.verdict import MODEL, in_order
 from toto_core.report.markup import Json, minus, percent_text, section, table
-from toto_core.report.palette import rank, title_of
+from toto_core.report.palette import title_of
 
 
 def _three(value: float) -> str:
@@ -40,7 +40,7 @@ def scores_section(evaluate: Json) -> str:
         return ""
     rows = [
         (title_of(name), *(write(number(pooled[name].get(key))) for key, _, write, _ in shown))
-        for name in sorted(pooled, key=rank)
+        for name in in_order(pooled)
     ]
     listed = table(("forecaster", *(title for _, title, _, _ in shown)), rows, sortable=True)
     best = sum(_is_best(pooled, key) for key, _, _, _ in shown)

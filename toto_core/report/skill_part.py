@@ -8,10 +8,10 @@ from typing import Any
 import polars as pl
 
 from toto_core.evaluation.json_numbers import number
-from toto_core.evaluation.verdict import p_value_text
+from toto_core.evaluation.verdict import in_order, p_value_text
 from toto_core.report.forest import Block, axis_of, forest, interval_text, is_better, is_worse
 from toto_core.report.markup import Json, minus, percent_text, section, table
-from toto_core.report.palette import rank, title_of
+from toto_core.report.palette import title_of
 from toto_core.report.segments import CANDIDATE, REFITS, by_fold, by_segment, origin_table
 
 NUM_VARIATES = 8  # drawn at most
@@ -50,7 +50,7 @@ TEST_NOTE = (
 
 def baselines_of(found: Json) -> list[str]:
     """Return what a test set was compared with, in the order of the page."""
-    return sorted((b for b, row in found.items() if isinstance(row, Mapping)), key=rank)
+    return list(in_order(b for b, row in found.items() if isinstance(row, Mapping)))
 
 
 def hardest(found: Json) -> str:
@@ -130,7 +130,7 @@ def _in_time(skills: Json, losses: pl.DataFrame, splits: Json, evaluate: Json) -
     own = skills.get("candidate") or {}
     first = hardest(own)
     over_time = origin_table(losses, source=CANDIDATE)
-    for name in sorted(baselines_of(own), key=lambda b: (b != first, rank(b))):
+    for name in sorted(baselines_of(own), key=lambda b: b != first):
         rows = by_segment(over_time, name, overlap=overlap)
         if len(rows) < 2:
             continue
@@ -188,7 +188,7 @@ def _variate_part(by_variate: Json, evaluate: Json) -> str:
     if len(names) < 2:
         return ""
     scores = evaluate.get("by_variate") or {}
-    baselines = sorted({b for name in names for b in baselines_of(by_variate[name])}, key=rank)
+    baselines = in_order(b for name in names for b in baselines_of(by_variate[name]))
     head = ("variate", *(f"against {title_of(b)}" for b in baselines), "median alone", "in 80 %")
     rows = []
     for name in names[:NUM_LISTED]:
