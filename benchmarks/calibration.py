@@ -49,7 +49,8 @@ def main() -> None:
     print_speed()
     for root in given.projects:
         cells, splits = forecasts(root, given.model or root / paths.CANDIDATE)
-        print(f"\n{root.name}, {given.model or 'its candidate'}: {cells.height} cells")
+        model = given.model.name if given.model else "its candidate"
+        print(f"\n{root.name}, {model}: {cells.height} cells")
         start = pl.lit(splits.test_start)
         whole = [(cells.filter(pl.col("origin") < start), cells.filter(pl.col("origin") >= start))]
         print_methods("split", whole)

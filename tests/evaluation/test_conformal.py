@@ -122,6 +122,22 @@ def test_common_and_own_part_of_a_step_are_shrunk_apart():
     np.testing.assert_allclose(shrunk.shifts, common * shared + own * (alone - shared))
 
 
+def test_weight_is_one_less_the_jackknife_variance_over_the_size():
+    table = normal(0, origins=16, stretch=0.6, shock=1.0)  # eight blocks of two origins
+    whole = np.array(learnt(table, shrinkage=False).shifts[0])
+    starts = table["origin"].unique().sort()
+    without = [
+        learnt(
+            table.filter(~pl.col("origin").is_in(starts[k : k + 2].to_list())), shrinkage=False
+        ).shifts[0]
+        for k in range(0, 16, 2)
+    ]
+    variance = 7 * np.var(without, axis=0)  # (G - 1) / G times the sum of squares
+    weight = learnt(table).weights[0]
+    assert weight == pytest.approx(1 - variance.sum() / np.square(whole).sum())
+    assert 0.1 < weight < 0.95
+
+
 def test_true_quantiles_are_left_nearly_alone_and_shrinkage_is_why():
     table = normal(3, shock=0.0)
     assert np.abs(learnt(table).shifts or [0.0]).max() <= 0.02
