@@ -12,6 +12,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     NonNegativeFloat,
@@ -440,11 +441,18 @@ class CalibrateParams(Section):
     min_scores: PositiveInt
 
 
+def _a_season(value: object) -> object:
+    # Before the union is tried, whose faults name each of its members.
+    if value is None or value == "auto" or (isinstance(value, int) and value > 0):
+        return value
+    raise ValueError("an integer greater than 0, auto or null is needed; change it")
+
+
 class EvaluateParams(Section):
     """Baselines and forecasting of the test period."""
 
     baselines: Annotated[tuple[Baseline, ...], AfterValidator(_mandatory_and_more)]
-    seasonality: PositiveInt | Literal["auto"] | None
+    seasonality: Annotated[int | Literal["auto"] | None, BeforeValidator(_a_season)]
     naive_window: PositiveInt
     moving_window: PositiveInt
     auto_budget: PositiveFloat
