@@ -68,7 +68,12 @@ def last_value(contexts, known_future=None):
 
 def run(items, predict=last_value, *, baselines=MANDATORY):
     params = EvaluateParams(
-        baselines=baselines, seasonality=None, naive_window=30, moving_window=5, auto_budget=9.0, batch_size=8
+        baselines=baselines,
+        seasonality=None,
+        naive_window=30,
+        moving_window=5,
+        auto_budget=9.0,
+        batch_size=8,
     )
     return backtest(
         items, splits().test_origins_us, splits(), predict, context_length=CONTEXT, params=params
