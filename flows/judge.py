@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from flows import paths
+from flows.judged_report import write_page
 from flows.judging import Panel, contamination_of, forecast_panel, tables_of
 from flows.subjects import Subject, of_callable, of_file, of_model, plain
 from flows.terminal import say
@@ -21,8 +22,9 @@ from toto_core.data.shards import write_table
 from toto_core.data.splits import Splits
 from toto_core.errors import ConfigError
 from toto_core.evaluation.checks import Provenance
+from toto_core.evaluation.conformal.effect import coverage_by_step
 from toto_core.evaluation.faults import lines
-from toto_core.evaluation.gaps import answered, losses_with_gaps
+from toto_core.evaluation.gaps import answered, answered_forecasts, losses_with_gaps
 from toto_core.evaluation.gate import judge
 from toto_core.evaluation.metrics import MODEL, Profile
 from toto_core.evaluation.protocol import Frozen, protocol_hash
@@ -95,7 +97,14 @@ def judge_subject(
         evaluation = _evaluation(losses, profile, panel, splits, subject)
         candidate = file_sha256(forecasts)
         verdict = _verdict(root, losses, evaluation, subject, params, candidate, is_recorded)
-        _write(temporary, losses, profile, evaluation, verdict)
+        plots = _write(temporary, losses, profile, evaluation, verdict)
+        plots["coverage"] = coverage_by_step(
+            answered_forecasts(tables_of(forecasts)),
+            panel.facts,
+            forecasters=(MODEL, *params.evaluate.baselines),
+            prediction_length=splits.prediction_length,
+        )
+        write_page(temporary, root, losses=answered(losses), plots=plots)
     return Judgement(verdict, evaluation, folder)
 
 
@@ -256,15 +265,18 @@ def _write(
     profile: Profile,
     evaluation: dict[str, Any],
     verdict: Verdict,
-) -> None:
+) -> dict[str, pl.DataFrame]:
+    """Write the figures; return the plots, by name."""
     write_table(folder / "losses.parquet", losses)
     write_json(folder / "evaluate.json", evaluation)
     write_json(folder / "verdict.json", verdict.to_json())
-    for name, table in {
+    plots = {
         "horizon": profile.by_step(),
         "hours": profile.by_hour(),
         "calibration": profile.coverage(),
         "pit": profile.pit(),
         "items": item_scores(answered(losses)),
-    }.items():
+    }
+    for name, table in plots.items():
         table.write_csv(folder / f"{name}.csv", float_precision=6)
+    return plots

@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 from datetime import timedelta
+from html import escape
 
 import polars as pl
 import pytest
@@ -308,3 +309,13 @@ def test_a_model_directory_is_judged(project):
 def test_the_name_of_a_folder_is_plain():
     assert plain("Datadog/Toto 2:x") == "Datadog-Toto-2-x"
     assert plain("../..") == "unnamed"
+
+
+def test_a_page_shows_the_judgement_alone(project):
+    run(project, forecaster="my_forecaster:seasonal", name="own")
+    page = (project / paths.JUDGED / "own" / "index.html").read_text()
+    verdict, _ = found_in(project, "own")
+    assert f"<title>{verdict['outcome']}: {escape(verdict['headline'])}" in page
+    assert page.count("<h2") >= 6
+    for absent in ("How it was trained", "None", "nan"):
+        assert f">{absent}<" not in page

@@ -1,6 +1,6 @@
 """Losses of forecasts with gaps: each gap stays in the table, where the gate sees it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import polars as pl
 
@@ -57,6 +57,12 @@ def losses_with_gaps(
     )
     losses = pl.concat([whole.losses(), of_baselines, of_model, left_out])
     return losses.sort(*ORIGIN_KEYS, "forecaster"), whole.profile
+
+
+def answered_forecasts(tables: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Yield the rows of forecasts that the model gave."""
+    for table in tables:
+        yield table.filter(pl.col(MODEL).arr.first().is_not_nan())
 
 
 def answered(losses: pl.DataFrame) -> pl.DataFrame:
