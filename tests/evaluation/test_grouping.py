@@ -37,3 +37,9 @@ def test_means_do_not_change_from_run_to_run(num_groups):
     in_order = [rows.filter(pl.col("key") == key)["loss"].to_numpy() for key in first["key"][:20]]
     expected = [values.cumsum()[-1] / len(values) for values in in_order]
     assert first["loss"][:20].to_list() == expected
+
+
+def test_no_key_is_a_group_of_its_own():
+    rows = pl.DataFrame({"key": ["a", None, "a", None], "loss": [1.0, 2.0, 3.0, 6.0]})
+    means = group_means(rows, ["key"], ["loss"])
+    assert means.select("key", "loss", "num_rows").rows() == [(None, 4.0, 2), ("a", 2.0, 2)]
