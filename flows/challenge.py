@@ -126,16 +126,20 @@ def read_card(root: Path, command: str) -> dict[str, Any]:
     """Return the card that the register stage has written.
 
     Raises:
-        RegistryError: if it is missing or torn.
+        RegistryError: if it is missing, torn or older than this version of the stage.
     """
     path = root / paths.REGISTRY / "card.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        card = json.loads(path.read_text(encoding="utf-8"))
+        found = "" if "thresholds" in card else "of an older form"
     except (OSError, ValueError):
+        card, found = {}, "unreadable"
+    if found:
         raise RegistryError(
-            f"{command}: {path} = unreadable, the card of the register stage is needed; "
+            f"{command}: {path} = {found}, the card of the register stage is needed; "
             "run dvc repro register"
-        ) from None
+        )
+    return card
 
 
 _SEEN = ("last_training_time", "test_start")  # training saw the one, early stopping the other

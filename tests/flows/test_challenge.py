@@ -47,6 +47,7 @@ def test_origins_that_a_model_has_seen_do_not_count(held):
     assert found.reason == "0 origins that neither has seen, at least 2 are needed"
 
 
+@pytest.mark.slow
 def test_champion_forecasts_with_its_own_calibration(registered):
     write_candidate(registered, 1, shift=2.0)
     promote(registered)

@@ -144,6 +144,14 @@ def test_promote_refuses_data_that_are_not_those_of_the_lock(held):
         promote(held)
 
 
+@pytest.mark.parametrize(("text", "found"), [("{", "unreadable"), ("{}", "of an older form")])
+def test_promote_refuses_a_card_that_it_cannot_read(registered, text, found):
+    (registered / "models/registry/card.json").write_text(text)
+    message = f"promote: .*card.json = {found}, the card of the register stage is needed; run dvc"
+    with pytest.raises(RegistryError, match=message):
+        promote(registered)
+
+
 def test_promote_refuses_a_folder_without_git(tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     with pytest.raises(

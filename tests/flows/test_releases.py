@@ -126,6 +126,7 @@ def test_rollback_after_a_killed_promotion_finishes_that_and_says_so(registered)
     assert tags(registered) == ALL_TAGS
 
 
+@pytest.mark.slow
 def test_stopped_rollback_is_finished_by_the_next(held):
     write_candidate(held, 2, error=0.8)
     promote(held)
@@ -199,6 +200,7 @@ def test_tag_that_was_moved_is_named(held):
         rollback(held)
 
 
+@pytest.mark.slow
 def test_of_two_clones_only_one_can_push(held, tmp_path):
     origin = tmp_path / "origin.git"
     git(held, "init", "--quiet", "--bare", str(origin))

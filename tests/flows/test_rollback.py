@@ -42,6 +42,7 @@ def test_rollback_returns_to_the_champion_before(second):
     assert len(git(second, "tag").splitlines()) == 5
 
 
+@pytest.mark.slow
 def test_next_promotion_after_a_rollback_has_a_new_version_and_another_opponent(second):
     rollback(second)
     commit(second)
@@ -50,6 +51,7 @@ def test_next_promotion_after_a_rollback_has_a_new_version_and_another_opponent(
     assert read_log(second / LOG)[-1]["succession"]["skill"] == pytest.approx(0.1)
 
 
+@pytest.mark.slow
 def test_rollback_to_a_version_may_go_forward_again(second):
     rollback(second)
     commit(second)
@@ -101,6 +103,7 @@ def test_damaged_cache_is_named(second):
         rollback(second)
 
 
+@pytest.mark.slow
 def test_damaged_copy_of_a_champion_is_fetched_anew(second):
     rollback(second)
     folder = second / "runs/champions/v0.1.0/candidate"
