@@ -94,14 +94,16 @@ def stored_base(candidate: Path, root: Path) -> Path | None:
     """Find the model that a candidate was fine-tuned from, as its ``run.json`` names it.
 
     Returns:
-        its directory; None where the candidate was trained from scratch or does not say.
+        its directory; None where the candidate was trained from scratch or does not say, and
+        where no step was better than the base: the candidate is the base then.
 
     Raises:
         ConfigError: if there is none any more.
         DataError: if it is not, byte for byte, the one that training began with.
     """
-    base = _known(candidate).get("base")
-    if not isinstance(base, dict):
+    run = _known(candidate)
+    base = run.get("base")
+    if not isinstance(base, dict) or run.get("best_step") == 0:
         return None
     init, revision = str(base["init"]), base.get("revision")
     directory, _ = locate(f"{init.partition('@')[0]}@{revision}" if revision else init, root)

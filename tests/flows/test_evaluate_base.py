@@ -75,6 +75,13 @@ def test_without_a_base_there_is_none(project):
     assert stored_base(project / paths.CANDIDATE, project) is None
 
 
+def test_a_candidate_that_is_the_base_is_not_held_against_itself(project):
+    run = json.loads((project / paths.CANDIDATE / "run.json").read_text())
+    for best_step, expected in ((0, None), (5, project / "base")):
+        write_json(project / paths.CANDIDATE / "run.json", run | {"best_step": best_step})
+        assert stored_base(project / paths.CANDIDATE, project) == expected
+
+
 def test_a_base_that_was_changed_is_refused(project):
     save(project / "base", 2)
     with pytest.raises(
