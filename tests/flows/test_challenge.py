@@ -61,6 +61,15 @@ def test_champion_forecasts_with_its_own_calibration(registered):
     assert "toto v0.2.0 is now champion" in promote(registered)  # another model by its calibration
 
 
+def test_damaged_copy_of_the_champion_is_fetched_anew(held):
+    found = challenge(held)
+    copy = held / "runs/champions/v0.1.0/candidate/config.json"
+    whole = copy.read_bytes()
+    copy.write_text("{}")
+    assert challenge(held) == found
+    assert copy.read_bytes() == whole
+
+
 def test_champion_whose_files_are_lost_cannot_be_compared_with(held):
     write_candidate(held, 2, error=0.7)
     shutil.rmtree(held / ".dvc/cache")

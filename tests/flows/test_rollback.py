@@ -101,16 +101,3 @@ def test_damaged_cache_is_named(second):
             path.write_bytes(b"damaged")
     with pytest.raises(RegistryError, match=r"models/candidate of v0\.1\.0 = "):
         rollback(second)
-
-
-@pytest.mark.slow
-def test_damaged_copy_of_a_champion_is_fetched_anew(second):
-    rollback(second)
-    folder = second / "runs/champions/v0.1.0/candidate"
-    whole = folder_files(folder)
-    (folder / "config.json").write_text("{}")
-    commit(second)
-    rollback(second, version="v0.2.0")
-    commit(second)
-    rollback(second, version="v0.1.0")
-    assert folder_files(folder) == whole
