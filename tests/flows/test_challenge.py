@@ -3,10 +3,11 @@
 import json
 import shutil
 
+import polars as pl
 import pytest
 from registry_project import NUM_ORIGINS, commit, write_candidate
 
-from flows.challenge import challenge, challenge_command
+from flows.challenge import _losses_of_candidate, challenge, challenge_command
 from flows.promote import promote
 from toto_core.errors import RegistryError
 
@@ -59,6 +60,27 @@ def test_champion_forecasts_with_its_own_calibration(registered):
     assert challenge(registered).skill > 0.1
     assert kept.read_bytes() != (registered / "models/calibration.json").read_bytes()
     assert "toto v0.2.0 is now champion" in promote(registered)  # another model by its calibration
+
+
+def test_origins_that_the_champion_has_seen_do_not_count(registered):
+    splits = json.loads((registered / "data/splits.json").read_text())
+    write_candidate(registered, 1, stopped_by=splits["test_origins"][5])
+    promote(registered)
+    commit(registered)
+    write_candidate(registered, 2, error=0.7)
+    assert challenge(registered).n == NUM_ORIGINS - 5
+
+
+def test_held_out_series_do_not_count(held):
+    write_candidate(held, 2, error=0.8)
+    path = held / "data/losses.parquet"
+    losses = pl.read_parquet(path)
+    unseen = losses.filter(pl.col("item_id") == "a").with_columns(
+        item_id=pl.lit("unseen"), held_out=pl.lit(value=True), sql=100.0
+    )
+    of_seen = _losses_of_candidate(held)
+    pl.concat([losses, unseen]).write_parquet(path)
+    assert _losses_of_candidate(held).equals(of_seen)
 
 
 def test_damaged_copy_of_the_champion_is_fetched_anew(held):
