@@ -48,6 +48,7 @@ def test_forecasts_are_those_of_the_fold(refitted):
     assert table.height == len(found) * 3 * 2 * 24  # origins, items, variates, steps
     metrics = json.loads((root / "reports/metrics/crossval-0.json").read_text())
     assert metrics.pop("cutoff") == splits["folds"][0]["cutoff"].replace("Z", "+00:00")
+    assert metrics.pop("contamination")["overlap"] == "none"
     assert metrics == dict(summary.metrics)
     assert metrics["steps"] == 12
     assert metrics["forecasts"] == len(found) * 3 * 2
