@@ -131,7 +131,7 @@ def judge_forecaster(
     tally = Tally(panel.facts, forecasters=forecasters, source=CANDIDATE).add_all(tables_of(path))
     of_refits = Tally(panel.facts, forecasters=(MODEL, *params.baselines), source=CROSSVAL)
     of_candidate = tally.losses()
-    losses = pl.concat([_judged(of_candidate), of_refits.add_all([refits]).losses()])
+    losses = pl.concat([_by_source(of_candidate), of_refits.add_all([refits]).losses()])
     report = evaluation_report(
         losses,
         tally.profile,
@@ -158,6 +158,18 @@ def judge_forecaster(
     )
     _write(root, losses, tally.profile, coverage, report)
     return _summary(report)
+
+
+def _by_source(losses: pl.DataFrame) -> pl.DataFrame:
+    """Keep what is judged; beside a base also, as a source of its own, the model as trained.
+
+    The base has no correction, so that the gain of training alone is what it is compared by.
+    """
+    if BASE not in losses["forecaster"]:
+        return _judged(losses)
+    as_trained = losses.filter(pl.col("forecaster") == UNCALIBRATED)
+    as_trained = as_trained.with_columns(forecaster=pl.lit(MODEL), source=pl.lit(UNCALIBRATED))
+    return pl.concat([_judged(losses), as_trained])
 
 
 def _judged(table: pl.DataFrame) -> pl.DataFrame:

@@ -43,6 +43,23 @@ def test_a_gain_below_the_margin_is_enough_against_the_base():
     assert check(verdict, NAME).outcome == PASS
 
 
+def test_a_correction_is_no_gain_over_the_base():
+    model, baseline = panel(0, skill=0.20)
+    table = losses(model, baseline)
+    raw = losses(1.1 * model, baseline).filter(pl.col("forecaster") == "model")
+    base = losses(1.05 * model, baseline).filter(pl.col("forecaster") == "model")
+    table = pl.concat(
+        [
+            table,
+            base.with_columns(forecaster=pl.lit("base")),
+            raw.with_columns(source=pl.lit("uncalibrated")),
+        ]
+    )
+    verdict = judged(model, baseline, table=table)
+    assert check(verdict, NAME).outcome == FAIL
+    assert verdict.tests["base"]["skill"] == pytest.approx(1 - 1.1 / 1.05)
+
+
 def test_without_a_base_nothing_is_asked():
     verdict = judged(*panel(0, skill=0.2))
     assert NAME not in {found.name for found in verdict.checks}

@@ -13,9 +13,11 @@ from flows.base_model import find_base, stored_base
 from flows.judge import judge_subject
 from flows.subjects import of_model
 from toto_core.errors import ConfigError, DataError
+from toto_core.evaluation.conformal import Calibration
 from toto_core.files import write_json
 from toto_core.model import SIZES, Toto2
 from toto_core.model.sizes import for_context
+from toto_core.registry.fingerprint import model_sha256
 
 MODEL = PARAMS.model.model_copy(update={"context_length": CONTEXT})
 SPLIT = PARAMS.split.model_copy(update={"prediction_length": H})
@@ -55,6 +57,21 @@ def test_base_is_one_more_forecaster_on_the_same_origins(project):
     assert report["baselines"] == ["naive", "drift", "seasonal_naive"]
     assert "its base model" in report["headline"]
     assert "skill_vs_base" in summary.metrics
+
+
+def test_a_correction_is_no_gain_over_the_base(project):
+    candidate = model_sha256(project / paths.CANDIDATE)
+    summary = evaluate.run(SAME, project)
+    path = project / paths.CALIBRATION
+    learnt = Calibration.load(path, candidate=candidate)
+    shift = tuple(0.1 * level for level in learnt.levels)
+    learnt.model_copy(update={"shifts": (shift,), "reason": "", "method": "pooled"}).save(path)
+    corrected = evaluate.run(SAME, project)
+    assert corrected.metrics["skill_vs_naive"] != summary.metrics["skill_vs_naive"]
+    assert corrected.metrics["skill_vs_base"] == pytest.approx(summary.metrics["skill_vs_base"])
+    losses = pl.read_parquet(project / paths.LOSSES)
+    as_trained = losses.filter(pl.col("source") == "uncalibrated")
+    assert as_trained["forecaster"].unique().to_list() == ["model"]
 
 
 def test_the_base_itself_has_no_skill_against_it(project):

@@ -24,6 +24,7 @@ from toto_core.evaluation.verdict import (
     FAIL,
     MODEL,
     PASS,
+    UNCALIBRATED,
     Check,
     Verdict,
     baselines_of,
@@ -70,7 +71,7 @@ def judge(
             compared[baseline] = compare(
                 panel, baseline, overlap=overlap, divisor=divisor, params=params
             )
-    of_base = compare_base(rows, overlap=overlap, divisor=divisor, params=params)
+    of_base = compare_base(losses, overlap=overlap, divisor=divisor, params=params)
     found = (
         complete,
         checks.origins(num_origins, compared, splits, params),
@@ -110,11 +111,19 @@ def judge(
 
 
 def compare_base(
-    rows: pl.DataFrame, *, overlap: int, divisor: int, params: RegisterParams
+    losses: pl.DataFrame, *, overlap: int, divisor: int, params: RegisterParams
 ) -> dict[str, Comparison | None]:
-    """Compare a fine-tuned model with its base, without a margin; empty where there is no base."""
+    """Compare a fine-tuned model with its base, without a margin; empty where there is no base.
+
+    Neither is corrected: where the model was calibrated, what it said before counts.
+    """
+    rows = losses.filter(~pl.col("held_out") & checks.has_scale())
     if BASE not in rows["forecaster"]:
         return {}
+    of_base = (pl.col("source") == "candidate") & (pl.col("forecaster") == BASE)
+    source = UNCALIBRATED if UNCALIBRATED in rows["source"] else "candidate"
+    of_model = (pl.col("source") == source) & (pl.col("forecaster") == MODEL)
+    rows = rows.filter(of_base | of_model)
     panel = side_by_side(rows, index=CELL, forecasters=(MODEL, BASE))
     panel = panel.filter(all_finite((MODEL, BASE)))
     if panel["origin"].n_unique() < NUM_FOLDS:

@@ -29,7 +29,7 @@ from toto_core.evaluation.metrics import (
     skills,
 )
 from toto_core.evaluation.significance import dm_test, ewc_dm_test
-from toto_core.evaluation.verdict import BASE, in_order
+from toto_core.evaluation.verdict import BASE, UNCALIBRATED, in_order
 
 CANDIDATE, CROSSVAL = "candidate", "crossval"
 
@@ -140,9 +140,19 @@ def evaluation_report(
         seasonality: steps of the season, for each frequency.
     """
     blocks = blocks_of(losses)
-    against = {
-        name: _against_all(rows, overlap) if rows.height else {} for name, rows in blocks.items()
-    }
+    as_trained = losses.filter(pl.col("source") == UNCALIBRATED)
+
+    def against_all(rows: pl.DataFrame) -> dict[str, Comparison]:
+        return {
+            baseline: compare(
+                _beside_base(rows, as_trained) if baseline == BASE else rows,
+                baseline,
+                overlap=overlap,
+            )
+            for baseline in _baselines(rows)
+        }
+
+    against = {name: against_all(rows) for name, rows in blocks.items()}
     coverage = profile.coverage().filter(pl.col("forecaster") == MODEL)
     pit = profile.pit().filter(pl.col("forecaster") == MODEL)
     gate_rows = blocks["candidate"]
@@ -150,7 +160,7 @@ def evaluation_report(
         variate: gate_rows.filter(pl.col("variate") == variate)
         for variate in gate_rows["variate"].unique().sort()
     }
-    skill_by_variate = {name: _against_all(rows, overlap) for name, rows in variates.items()}
+    skill_by_variate = {name: against_all(rows) for name, rows in variates.items()}
     left_out = {str(row["variate"]) for row in exclusions if not row["held_out"]}
     but = caveat(
         against["candidate"][NAIVE],
@@ -183,8 +193,12 @@ def evaluation_report(
     }
 
 
-def _against_all(rows: pl.DataFrame, overlap: int) -> dict[str, Comparison]:
-    return {baseline: compare(rows, baseline, overlap=overlap) for baseline in _baselines(rows)}
+def _beside_base(rows: pl.DataFrame, as_trained: pl.DataFrame) -> pl.DataFrame:
+    """Put the model before its correction, where it has one, beside its base, which has none."""
+    if not as_trained.height:
+        return rows
+    own = as_trained.join(rows, on=ORIGIN_KEYS, how="semi", maintain_order="left")
+    return pl.concat([rows.filter(pl.col("forecaster") == BASE), own])
 
 
 def _baselines(rows: pl.DataFrame) -> list[str]:
