@@ -662,6 +662,14 @@ def test_judge_needs_each_calendar_to_end_before_validation_does():
     )
 
 
+def test_judge_lets_clocks_of_the_origins_frequency_run_minutes_apart():
+    ends = {"5min": T1 - timedelta(days=14, minutes=-4)}
+    asked = Provenance(T1 - timedelta(days=14, minutes=1), "same", "same", ends)
+    for freq, outcome in (("5min", PASS), ("1h", FAIL)):
+        verdict = judged(*panel(0, skill=0.2), provenance=asked, splits={"freq": freq})
+        assert check(verdict, "provenance").outcome == outcome
+
+
 def test_judge_reports_the_frozen_protocol():
     laxer = Frozen(
         {"gate": {"margin": 0.0}}, protocol_hash({"gate": {"margin": 0.0}}), PROTOCOL, ()
