@@ -24,7 +24,7 @@ def row(skill, p_value, *, lower=None, upper=None, n=60, h_eff=2, df=7, reason="
 
 def series(*skills):
     names = [f"s{n}" for n in range(len(skills))]
-    columns = {"item_id": names, "variate": ["x"] * len(skills)}
+    columns = {"item_id": names, "variate": ["x"] * len(skills), "held_out": [False] * len(skills)}
     return pl.DataFrame({**columns, "skill against naive": list(skills)})
 
 
@@ -88,7 +88,9 @@ def test_words_of_an_open_verdict_say_why():
     ],
 )
 def test_words_name_where_it_fails(skills, said):
-    assert said in words({"naive": row(0.1, 0.01)}, found=series(*skills))
+    new = series(-0.9).with_columns(item_id=pl.lit("new"), held_out=True)
+    found = pl.concat([series(*skills), new])
+    assert said in words({"naive": row(0.1, 0.01)}, found=found)
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def _failures(evaluate: Json, series: pl.DataFrame, first: str) -> str:
         parts.append(f"no gain over no change is shown on {in_words(lost[:NUM_NAMED])}{more}")
     column = SKILL + first
     if column in series.columns:
-        known = series.drop_nulls(column)
+        known = series.filter(~pl.col("held_out")).drop_nulls(column)
         worse = known.filter(pl.col(column) < 0).sort(column, "item_id", "variate")
         if worse.height:
             named = in_words(
