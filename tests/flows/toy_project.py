@@ -67,7 +67,8 @@ stages:
   make:
     cmd: python -m stages.make
     deps: [stages/make.py]
-    params: [seed, ingest, validate, split, augment, model, train, crossval, evaluate, register]
+    params: [seed, ingest, validate, split, augment, model, train, calibrate, crossval,
+      evaluate, register]
     outs: [data/numbers.txt]
   copy:
     matrix:
