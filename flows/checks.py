@@ -10,7 +10,7 @@ import yaml
 from flows import paths
 from toto_core.config import Params, load_params
 from toto_core.errors import ConfigError
-from toto_core.evaluation.baselines.automatic import check_installed
+from toto_core.evaluation.extras import check_installed
 
 PIPELINE = Path("dvc.yaml")
 

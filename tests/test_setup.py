@@ -201,7 +201,7 @@ def test_check_reports_the_faults_of_all_files_together(tmp_path: Path) -> None:
 def test_check_names_the_extra_that_a_baseline_needs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("toto_core.evaluation.baselines.automatic.PACKAGE", "no_such_package")
+    monkeypatch.setattr("toto_core.evaluation.extras.PACKAGE", "no_such_package")
     before = "baselines: [naive, drift, seasonal_naive]"
     root = edited(tmp_path, "params.yaml", before, f"{before[:-1]}, auto_ets]")
     with pytest.raises(ConfigError, match=r"auto_ets, .* pip install toto-pipeline\[baselines\]"):

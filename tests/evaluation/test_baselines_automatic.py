@@ -8,8 +8,10 @@ import pytest
 
 from toto_core.config import EvaluateParams
 from toto_core.errors import ConfigError, DataError
-from toto_core.evaluation.baselines import Series, automatic, check_installed, panel_quantiles
+from toto_core.evaluation import extras
+from toto_core.evaluation.baselines import Series, automatic, panel_quantiles
 from toto_core.evaluation.baselines.automatic import automatic_quantiles, points_within
+from toto_core.evaluation.extras import check_installed
 
 H, MEDIAN = 6, 4
 GOLDEN = Path(__file__).parents[1] / "golden" / "metrics.json"
@@ -118,7 +120,7 @@ def test_what_takes_far_longer_than_its_budget_is_stopped(monkeypatch):
 
 
 def test_without_the_extra_the_remedy_is_named(monkeypatch):
-    monkeypatch.setattr(automatic, "PACKAGE", "no_such_package")
+    monkeypatch.setattr(extras, "PACKAGE", "no_such_package")
     check_installed(("naive", "drift"))
     with pytest.raises(
         ConfigError,

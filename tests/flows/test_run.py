@@ -89,6 +89,12 @@ def test_run_that_is_stopped_takes_its_stage_along(project: Path, number: signal
     assert again.returncode == 0, again.stderr
 
 
+def test_run_imports_nothing_that_keeps_ctrl_c_to_itself() -> None:
+    code = "import sys, flows.run; print(sorted({'polars', 'torch'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
 def test_outcomes_are_counted_by_what_had_to_run() -> None:
     outcomes = {"a": Outcome("ran"), "b": Outcome("restored"), "c": Outcome("unchanged")}
     assert describe_outcomes(outcomes) == "3 stages, 1 ran, 2 cached"

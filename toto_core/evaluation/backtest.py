@@ -22,10 +22,10 @@ from toto_core.errors import DataError
 from toto_core.evaluation.baselines import (
     Fallback,
     Series,
-    check_installed,
     item_season,
     panel_quantiles,
 )
+from toto_core.evaluation.extras import check_installed
 from toto_core.evaluation.faults import Faults
 from toto_core.evaluation.metrics.keys import MODEL, QUANTILE_LEVELS
 

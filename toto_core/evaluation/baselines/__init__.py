@@ -1,6 +1,5 @@
 """The forecasts that a model has to beat, each with its quantiles."""
 
-from toto_core.evaluation.baselines.automatic import AUTOMATIC, check_installed
 from toto_core.evaluation.baselines.changes import change_quantiles
 from toto_core.evaluation.baselines.panel import Fallback, Series, panel_quantiles
 from toto_core.evaluation.baselines.seasons import item_season, season_of, seasonal_error
@@ -13,7 +12,6 @@ from toto_core.evaluation.baselines.simple import (
 )
 
 __all__ = [
-    "AUTOMATIC",
     "DRIFT",
     "NAIVE",
     "SEASONAL_NAIVE",
@@ -22,7 +20,6 @@ __all__ = [
     "Series",
     "baseline_quantiles",
     "change_quantiles",
-    "check_installed",
     "item_season",
     "panel_quantiles",
     "season_of",

@@ -10,18 +10,14 @@ Shapes: T time steps, N origins, H prediction length, Q quantile levels.
 import time
 import warnings
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
-from toto_core.errors import ConfigError, DataError
+from toto_core.errors import DataError
+from toto_core.evaluation.extras import AUTO_ETS, AUTO_THETA, PACKAGE
 from toto_core.evaluation.metrics.keys import QUANTILE_LEVELS
-
-AUTO_THETA, AUTO_ETS = "auto_theta", "auto_ets"
-AUTOMATIC = (AUTO_THETA, AUTO_ETS)
-PACKAGE = "statsforecast"
 
 # Processor seconds of a fit for each point of history, without and with a season, rounded up from
 # series of 120 to 512 points (statsforecast 2.1.1).
@@ -38,20 +34,6 @@ _INTERVALS = [20, 40, 60, 80]
 _MEDIAN = len(QUANTILE_LEVELS) // 2
 
 NO_FIT = "the fit failed"
-
-
-def check_installed(names: tuple[str, ...]) -> None:
-    """Make sure that what the baselines of ``names`` need is there.
-
-    Raises:
-        ConfigError: if it is not.
-    """
-    wanted = [name for name in names if name in AUTOMATIC]
-    if wanted and find_spec(PACKAGE) is None:
-        raise ConfigError(
-            f"params.yaml: evaluate.baselines = {', '.join(wanted)}, {PACKAGE} is needed for them "
-            "and not installed; run pip install toto-pipeline[baselines], or take them out"
-        )
 
 
 def points_within(name: str, budget_s: float, *, num_origins: int, seasonality: int) -> int:

@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from toto_core.config import EvaluateParams
-from toto_core.evaluation.baselines.automatic import AUTOMATIC, automatic_quantiles
+from toto_core.evaluation.baselines.automatic import automatic_quantiles
 from toto_core.evaluation.baselines.simple import SEASONAL_NAIVE, SIMPLE, baseline_quantiles
+from toto_core.evaluation.extras import AUTOMATIC
 
 
 @dataclass(frozen=True)
