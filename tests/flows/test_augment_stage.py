@@ -316,7 +316,9 @@ def peak_of_packing(root, rows, names):
     file.write_text(yaml.safe_dump(params.model_dump(mode="json", by_alias=True)))
     for stage in ("split", "augment"):
         command = [sys.executable, "-c", RUN_STAGE, str(root), str(file), stage]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        # Two threads decode side by side or not, as it happens, which moves the peak.
+        one_reader = os.environ | {"POLARS_MAX_THREADS": "1"}
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=one_reader)
     return float(done.stdout)
 
 
