@@ -183,6 +183,7 @@ def _evaluation(
     )
     faults = subject.faults.in_order()
     return report | {
+        "judged": True,
         "faults": [fault.to_json() for fault in faults],
         "fault_lines": lines(faults, most=MOST_NAMED),
         "items_by_inferred_season": panel.inferred,

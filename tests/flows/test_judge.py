@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import sys
 from datetime import timedelta
@@ -319,3 +320,7 @@ def test_a_page_shows_the_judgement_alone(project):
     assert page.count("<h2") >= 6
     for absent in ("How it was trained", "None", "nan"):
         assert f">{absent}<" not in page
+    # Nobody knows what somebody else's model was trained on, and it is no candidate.
+    for untrue in ("past it was trained on", "promoted", "base model"):
+        assert untrue not in re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
+    assert "On the seen series, the model" in page

@@ -22,9 +22,9 @@ SETS = (
     (
         "candidate",
         "Seen series",
-        "Trained on their past, judged on what came after. This is what decides.",
+        "Judged on what came after the past that training may see. This is what decides.",
     ),
-    ("held_out", "New series", "No training has seen them: does what it learned carry over?"),
+    ("held_out", "New series", "Kept out of training here: does what was learned carry over?"),
     (
         "crossval",
         "Rolling refits",

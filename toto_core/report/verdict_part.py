@@ -21,6 +21,11 @@ MEANING = {
     FAIL: "Nothing is promoted.",
     INCONCLUSIVE: "Nothing failed, but there is too little evidence. Nothing is promoted.",
 }
+# Of what `toto judge` was pointed at, which is no candidate for promotion.
+MEANING_JUDGED = {
+    PASS: "Every check of the forecasts passed; where they come from is another question.",
+    INCONCLUSIVE: "Nothing failed, but there is too little evidence.",
+}
 
 
 def opening(verdict: Json, evaluate: Json, losses: pl.DataFrame) -> str:
@@ -29,10 +34,12 @@ def opening(verdict: Json, evaluate: Json, losses: pl.DataFrame) -> str:
     css, sign = BADGES.get(outcome, UNSURE)
     checks = verdict.get("checks") or []
     stopped = [str(c["name"]) for c in checks if c["outcome"] == outcome != PASS]
-    sentence = MEANING.get(outcome, "")
+    sentence = (MEANING_JUDGED if evaluate.get("judged") else MEANING).get(outcome, "")
     if stopped:
         word = "failed" if outcome == FAIL else "could not be decided"
-        sentence = f"{len(stopped)} of {len(checks)} checks {word}: {_listed(stopped)}. {sentence}"
+        sentence = (
+            f"{len(stopped)} of {len(checks)} checks {word}: {_listed(stopped)}. {sentence}".strip()
+        )
     full, but = prose(str(verdict.get("headline"))), prose(str(evaluate.get("caveat") or ""))
     headline = escape(full)
     if but and full.endswith(but):

@@ -30,7 +30,7 @@ def words_section(verdict: Json, evaluate: Json, series: pl.DataFrame) -> str:
     if not first:
         return ""
     sentences = [
-        _gain(own, first),
+        _gain(evaluate, own, first),
         _certainty(own[first], verdict),
         _failures(evaluate, series, first),
         _spread(evaluate),
@@ -43,7 +43,14 @@ def words_section(verdict: Json, evaluate: Json, series: pl.DataFrame) -> str:
     return section("In words", lead, f'<p class="words">{escape(prose(text))}</p>')
 
 
-def _gain(own: Json, first: str) -> str:
+def _where(evaluate: Json) -> str:
+    """Say on what series; what somebody else's model was trained on is not known."""
+    return (
+        "On the seen series" if evaluate.get("judged") else "On series whose past it was trained on"
+    )
+
+
+def _gain(evaluate: Json, own: Json, first: str) -> str:
     names = baselines_of(own)
     better = [title_of(b) for b in names if is_better(own[b])]
     worse = [title_of(b) for b in names if is_worse(own[b])]
@@ -64,7 +71,7 @@ def _gain(own: Json, first: str) -> str:
     if math.isnan(number(own[first].get("lower"))):
         bounds = "so far, without an interval"
     return (
-        f"On series whose past it was trained on, the model {in_words(parts)}: "
+        f"{_where(evaluate)}, the model {in_words(parts)}: "
         f"{ratio if skill <= -1 else amount}{hard} ({bounds})."
     )
 
@@ -133,7 +140,7 @@ def _spread(evaluate: Json) -> str:
 def _elsewhere(evaluate: Json, first: str) -> str:
     skills = evaluate.get("skill") or {}
     parts = []
-    for key, words in (("held_out", "on series it has never seen"), ("crossval", "in refits")):
+    for key, words in (("held_out", "on held-out series"), ("crossval", "in refits")):
         row = (skills.get(key) or {}).get(first)
         if row:
             parts.append(f"{words} {percent_text(number(row.get('skill')))}")
@@ -166,5 +173,6 @@ def _not_to_conclude(verdict: Json, evaluate: Json) -> str:
         text += " That it failed here does not say that such a model cannot be had."
     unknown = (evaluate.get("contamination") or {}).get("unknown")
     if unknown:
-        text += " What its base model was trained on is not known, so its skill may be flattered."
+        what = "it" if evaluate.get("judged") else "its base model"
+        text += f" What {what} was trained on is not known, so its skill may be flattered."
     return text
