@@ -5,13 +5,13 @@ python -m flows.calibrate
 
 import dataclasses
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from flows import paths
+from flows.network import predictor
 from flows.stage import Summary, run_stage
 from toto_core.config import Params
 from toto_core.data.splits import Splits, points_before, to_us
@@ -19,7 +19,7 @@ from toto_core.data.tables import Item, read_items
 from toto_core.evaluation.backtest import Predict, asked, backtest_tables, forecasts_schema
 from toto_core.evaluation.conformal import Calibration
 from toto_core.evaluation.conformal.learning import learn, validation_coverage
-from toto_core.evaluation.metrics import MODEL, QUANTILE_LEVELS
+from toto_core.evaluation.metrics import MODEL
 from toto_core.files import write_json
 from toto_core.registry.fingerprint import model_sha256
 
@@ -31,17 +31,10 @@ def run(params: Params, root: Path) -> Summary:
         CheckpointError: if there is no usable candidate.
         DataError: as ``learn_calibration`` does.
     """
-    # Only here does the judge meet a network: torch is slow to import.
-    from toto_core.inference import Forecaster  # noqa: PLC0415
-    from toto_core.training.device import suit_threads  # noqa: PLC0415
-
-    context_length = params.model.context_length
-    forecaster = Forecaster.load(root / paths.CANDIDATE, context_length=context_length)
-    suit_threads(forecaster.model.config.d_model)
-    predict = partial(
-        forecaster.predict,
+    predict = predictor(
+        root / paths.CANDIDATE,
+        context_length=params.model.context_length,
         prediction_length=Splits.load(root / paths.SPLITS).prediction_length,
-        quantile_levels=QUANTILE_LEVELS,
         batch_size=params.evaluate.batch_size,
     )
     return learn_calibration(predict, params, root, candidate=model_sha256(root / paths.CANDIDATE))

@@ -16,6 +16,7 @@ import yaml
 from flows import paths
 from flows.champion import champion_files
 from flows.judge import EXIT_CODES
+from flows.network import predictor
 from flows.releases import LOCK, read_lines
 from flows.terminal import say
 from toto_core.config import load_params
@@ -25,7 +26,7 @@ from toto_core.errors import EXIT_OK, CheckpointError, DataError, RegistryError
 from toto_core.evaluation.backtest import asked, backtest_tables
 from toto_core.evaluation.conformal import Calibration
 from toto_core.evaluation.conformal.answers import before_and_after
-from toto_core.evaluation.metrics import MODEL, QUANTILE_LEVELS, SERIES_KEYS, Tally
+from toto_core.evaluation.metrics import MODEL, SERIES_KEYS, Tally
 from toto_core.files import whole_parquet
 from toto_core.registry.fingerprint import file_sha256, folder_files, model_sha256
 from toto_core.registry.promotion import Line, Present, calibration_of, champion, other_files
@@ -174,28 +175,16 @@ def _losses_of(
     like: pl.DataFrame,
 ) -> pl.DataFrame:
     """Losses of the model in ``folder`` on the series of ``like``, at ``origins``."""
-    # Slow to import, and needed only where there is a champion.
-    from toto_core.inference import Forecaster  # noqa: PLC0415
-    from toto_core.training.device import suit_threads  # noqa: PLC0415
-
     params = load_params(root / paths.PARAMS)
     model = folder / paths.CANDIDATE.name
     run = json.loads((model / "run.json").read_text(encoding="utf-8"))
     context_length = int(run.get("context_length") or params.model.context_length)
-    forecaster = Forecaster.load(model, context_length=context_length)
-    suit_threads(forecaster.model.config.d_model)
-
-    def predict(
-        contexts: list[np.ndarray], known_future: list[np.ndarray] | None = None
-    ) -> list[np.ndarray]:
-        return forecaster.predict(
-            contexts,
-            splits.prediction_length,
-            quantile_levels=QUANTILE_LEVELS,
-            known_future=known_future,
-            batch_size=params.evaluate.batch_size,
-        )
-
+    predict = predictor(
+        model,
+        context_length=context_length,
+        prediction_length=splits.prediction_length,
+        batch_size=params.evaluate.batch_size,
+    )
     answer = asked(predict, splits.prediction_length, context_length)
     correction = folder / paths.CALIBRATION.name
     if correction.is_file():

@@ -3,15 +3,16 @@
 python -m flows.evaluate
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from flows import paths
 from flows.base_model import stored_base
 from flows.judging import contamination_of, forecast_panel, refit_forecasts, tables_of
+from flows.network import predictor
 from flows.stage import Summary, run_stage
 from toto_core.config import EvaluateParams, Params
 from toto_core.data.shards import write_table
@@ -24,7 +25,7 @@ from toto_core.evaluation.conformal.effect import (
     coverage_beyond,
     coverage_by_step,
 )
-from toto_core.evaluation.metrics import MODEL, QUANTILE_LEVELS, Profile, Tally
+from toto_core.evaluation.metrics import MODEL, Profile, Tally
 from toto_core.evaluation.scores import (
     CANDIDATE,
     CROSSVAL,
@@ -48,32 +49,15 @@ def run(params: Params, root: Path) -> Summary:
         CheckpointError: if there is no usable candidate, or the correction is that of another one.
         DataError: as ``judge_forecaster`` does.
     """
-    # Only here does the judge meet a network: torch is slow to import.
-    from toto_core.inference import Forecaster  # noqa: PLC0415
-    from toto_core.training.device import suit_threads  # noqa: PLC0415
-
-    context_length = params.model.context_length
     splits = Splits.load(root / paths.SPLITS)
-
-    def forecaster_of(directory: Path) -> Predict:
-        forecaster = Forecaster.load(directory, context_length=context_length)
-        suit_threads(forecaster.model.config.d_model)
-
-        def predict(
-            contexts: list[np.ndarray],
-            known_future: list[np.ndarray] | None = None,
-        ) -> list[np.ndarray]:
-            return forecaster.predict(
-                contexts,
-                splits.prediction_length,
-                quantile_levels=QUANTILE_LEVELS,
-                known_future=known_future,
-                batch_size=params.evaluate.batch_size,
-            )
-
-        return predict
-
-    predict = forecaster_of(root / paths.CANDIDATE)
+    context_length = params.model.context_length
+    of_model = partial(
+        predictor,
+        context_length=context_length,
+        prediction_length=splits.prediction_length,
+        batch_size=params.evaluate.batch_size,
+    )
+    predict = of_model(root / paths.CANDIDATE)
     calibration = Calibration.load(
         root / paths.CALIBRATION, candidate=model_sha256(root / paths.CANDIDATE)
     )
@@ -83,7 +67,7 @@ def run(params: Params, root: Path) -> Summary:
         params.evaluate,
         root,
         context_length=context_length,
-        base=forecaster_of(base) if base else None,
+        base=of_model(base) if base else None,
         calibration=calibration,
     )
 

@@ -5,21 +5,19 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from flows import paths
 from flows.base_model import locate
+from flows.network import predictor
 from toto_core.config import Params
 from toto_core.errors import ConfigError
 from toto_core.evaluation.backtest import Answer, asked
 from toto_core.evaluation.faults import Faults
-from toto_core.evaluation.metrics import QUANTILE_LEVELS
 from toto_core.evaluation.submitted import Submitted
 from toto_core.registry.fingerprint import model_sha256
 
@@ -93,28 +91,15 @@ def of_model(init: str, root: Path, params: Params) -> Subject:
         ConfigError: if there is none.
         CheckpointError: if it is no whole model.
     """
-    from toto_core.inference import Forecaster  # noqa: PLC0415 - torch is slow to import
-    from toto_core.training.device import suit_threads  # noqa: PLC0415
-
     directory, _ = locate(init, root, where="judge: --model")
-    context_length = params.model.context_length
-    forecaster = Forecaster.load(
-        directory, context_length=context_length, calibration=_correction(directory, root)
+    context_length, length = params.model.context_length, params.split.prediction_length
+    predict = predictor(
+        directory,
+        context_length=context_length,
+        prediction_length=length,
+        batch_size=params.evaluate.batch_size,
+        calibration=_correction(directory, root),
     )
-    suit_threads(forecaster.model.config.d_model)
-    length = params.split.prediction_length
-
-    def predict(
-        contexts: Sequence[np.ndarray], known_future: Sequence[np.ndarray] | None = None
-    ) -> list[np.ndarray]:
-        return forecaster.predict(
-            contexts,
-            length,
-            quantile_levels=QUANTILE_LEVELS,
-            known_future=known_future,
-            batch_size=params.evaluate.batch_size,
-        )
-
     answer = asked(predict, length, context_length)
     return Subject(plain(init), answer, Faults(), directory=directory)
 
