@@ -6,7 +6,6 @@ ledger of attempts only where it is asked for.
 
 import json
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +40,13 @@ from toto_core.evaluation.verdict import (
 )
 from toto_core.files import write_json, writing
 from toto_core.registry.fingerprint import evaluation_snapshot, file_sha256, series_sketch
-from toto_core.registry.ledger import Attempt, earlier_attempts, open_log
+from toto_core.registry.ledger import Attempt, earlier_attempts, open_log, p_values
 
 # A verdict is no breakdown: 1 to 3 stay what they are for every command.
 EXIT_CODES = {PASS: 0, FAIL: 4, INCONCLUSIVE: 5}
 # What is asked of training, where somebody else's may have no answer.
 OF_TRAINING = ("provenance", "unseen targets", "frozen protocol", "revised targets")
 MOST_NAMED = 5
-ATTEMPTS = paths.LEDGER / "attempts.jsonl"
 
 
 @dataclass(frozen=True)
@@ -215,16 +213,15 @@ def _verdict(
         test_end=str(splits["test_end"]),
         series=series_sketch(losses),
     )
-    with open_log(root / ATTEMPTS) as log:
+    with open_log(root / paths.ATTEMPTS) as log:
         earlier, is_known = earlier_attempts(log.records, attempt)
-        p_values = [record.get("p_value") for record in earlier]
         verdict = judge(
             losses,
             splits=splits,
             evaluation=evaluation,
             provenance=_provenance(root, subject),
             frozen=Frozen(None, None, {}, None),
-            earlier_p_values=[float(p) if isinstance(p, int | float) else None for p in p_values],
+            earlier_p_values=p_values(earlier),
             params=params.register_,
         )
         if is_recorded and not is_known:
@@ -247,12 +244,7 @@ def _provenance(root: Path, subject: Subject) -> Provenance:
     run: dict[str, Any] = {}
     if subject.directory and (subject.directory / "run.json").is_file():
         run = json.loads((subject.directory / "run.json").read_text(encoding="utf-8"))
-    last = run.get("last_training_time")
-    return Provenance(
-        last_training_time=datetime.fromisoformat(str(last)) if last else None,
-        trained_on=run.get("splits_sha256"),
-        judged_on=file_sha256(root / paths.SPLITS),
-    )
+    return Provenance.of_run(run, judged_on=file_sha256(root / paths.SPLITS))
 
 
 def _seen(subject: Subject) -> Path:

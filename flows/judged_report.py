@@ -9,10 +9,8 @@ import polars as pl
 
 from flows import paths
 from toto_core.data.tables import shard_paths
-from toto_core.report.fans import choose_fans
+from toto_core.report.fans import choose_fans, rows_of
 from toto_core.report.page import Material, judged_page
-
-KEYS = ("item_id", "variate", "origin")
 
 
 def write_page(
@@ -29,11 +27,11 @@ def write_page(
         plots: horizon, hours, calibration, coverage and pit.
     """
     fans = choose_fans(losses)
-    rows = [(fan.item_id, fan.variate, fan.origin) for fan in fans]
-    schema = {"item_id": pl.String, "variate": pl.String, "origin": losses.schema["origin"]}
-    keys = pl.LazyFrame(rows, schema=schema, orient="row").unique()
-    forecasts = pl.scan_parquet(folder / "forecasts.parquet").join(keys, on=KEYS, how="semi")
-    history = pl.scan_parquet(shard_paths(root / paths.VALID))
+    forecasts, history = rows_of(
+        fans,
+        pl.scan_parquet(folder / "forecasts.parquet"),
+        pl.scan_parquet(shard_paths(root / paths.VALID)),
+    )
     material = Material(
         card={},
         verdict=_json(folder / "verdict.json"),
@@ -45,8 +43,8 @@ def write_page(
         losses=losses,
         plots=plots,
         fans=fans,
-        forecasts=forecasts.collect(),
-        history=history.join(keys, on=KEYS[:2], how="semi").collect(),
+        forecasts=forecasts,
+        history=history,
         bad_rows=pl.DataFrame(),
         bad_series=pl.DataFrame(),
     )

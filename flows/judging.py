@@ -18,7 +18,7 @@ from flows import paths
 from toto_core.config import EvaluateParams
 from toto_core.data.fingerprints import Fingerprints, Recorder
 from toto_core.data.overlap import UNKNOWN, contamination
-from toto_core.data.shards import COMPRESSION_LEVEL, ROW_GROUP_SIZE, write_table
+from toto_core.data.shards import ROW_GROUP_SIZE, join_tables, write_table
 from toto_core.data.splits import Splits, to_us
 from toto_core.data.tables import TARGET, Item, read_items
 from toto_core.errors import DataError
@@ -115,14 +115,7 @@ def _write_pieces(
     for number, piece in enumerate(pieces, start=1):
         parts.append(scratch / f"part-{number:05d}.parquet")
         write_table(parts[-1], piece)
-    pl.scan_parquet(parts).sink_parquet(
-        target,
-        compression="zstd",
-        compression_level=COMPRESSION_LEVEL,
-        statistics=True,
-        row_group_size=ROW_GROUP_SIZE,
-        maintain_order=True,
-    )
+    join_tables(parts, target)
 
 
 def refit_forecasts(root: Path, splits: Splits, forecasters: Iterable[str]) -> pl.DataFrame:

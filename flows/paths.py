@@ -22,6 +22,7 @@ CALIBRATION = Path("models/calibration.json")
 CHECKPOINTS = Path("models/checkpoints")
 REGISTRY = Path("models/registry")
 LEDGER = Path("registry")
+ATTEMPTS = LEDGER / "attempts.jsonl"
 
 METRICS = Path("reports/metrics")
 PLOTS = Path("reports/plots")

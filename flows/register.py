@@ -8,7 +8,6 @@ python -m flows.register
 """
 
 import json
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +32,8 @@ from toto_core.registry.fingerprint import (
     folder_files,
     series_sketch,
 )
-from toto_core.registry.ledger import Attempt, earlier_attempts, open_log
+from toto_core.registry.ledger import Attempt, earlier_attempts, open_log, p_values
 
-ATTEMPTS = paths.LEDGER / "attempts.jsonl"
 EVIDENCE = (
     paths.SPLITS,
     paths.PROTOCOL,
@@ -51,15 +49,15 @@ def run(params: Params, root: Path) -> Summary:
     evidence = _evidence(params, root, losses)
     frozen = _frozen(params, root, evidence)
     attempt = _attempt(evidence, losses, frozen)
-    with open_log(root / ATTEMPTS) as log:
+    with open_log(root / paths.ATTEMPTS) as log:
         earlier, is_known = earlier_attempts(log.records, attempt)
         verdict = judge(
             losses,
             splits=evidence.splits,
             evaluation=dict(evidence.evaluation) | {"refits": _refits(root, evidence)},
-            provenance=_provenance(evidence),
+            provenance=Provenance.of_run(evidence.run, judged_on=evidence.hashes["splits"]),
             frozen=frozen,
-            earlier_p_values=[_p_value(record.get("p_value")) for record in earlier],
+            earlier_p_values=p_values(earlier),
             params=params.register_,
         )
         if not is_known:  # before the verdict can be seen anywhere
@@ -152,23 +150,6 @@ def _attempt(evidence: Evidence, losses: pl.DataFrame, frozen: Frozen) -> Attemp
         test_end=str(evidence.splits["test_end"]),
         series=series_sketch(losses),
     )
-
-
-def _provenance(evidence: Evidence) -> Provenance:
-    last = evidence.run.get("last_training_time")
-    return Provenance(
-        last_training_time=datetime.fromisoformat(str(last)) if last else None,
-        trained_on=evidence.run.get("splits_sha256"),
-        judged_on=evidence.hashes["splits"],
-        training_ends={
-            freq: datetime.fromisoformat(str(end))
-            for freq, end in (evidence.run.get("training_ends") or {}).items()
-        },
-    )
-
-
-def _p_value(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
 
 
 def _metrics(verdict: Verdict) -> dict[str, float]:

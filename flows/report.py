@@ -15,7 +15,7 @@ from toto_core.config import Params
 from toto_core.data.tables import shard_paths
 from toto_core.errors import DataError
 from toto_core.files import whole_parquet, writing
-from toto_core.report.fans import choose_fans
+from toto_core.report.fans import choose_fans, rows_of
 from toto_core.report.page import Material, page
 
 STAGES = ("ingest", "validate", "split", "augment", "train", "evaluate")
@@ -25,23 +25,17 @@ FLOATS = {
     "after": pl.Float64,
 }  # of augmentation.csv, where all may be missing
 MAX_BAD_ROWS = 100_000  # read for the examples; the counts come from the metrics
-KEYS = ("item_id", "variate")
 
 
 def run(params: Params, root: Path) -> Summary:
     """Write the report; it reads outputs of other stages only."""
     losses = pl.read_parquet(whole_parquet(root / paths.LOSSES))
     fans = choose_fans(losses)
-    keys = pl.LazyFrame(
-        {
-            "item_id": [fan.item_id for fan in fans],
-            "variate": [fan.variate for fan in fans],
-            "origin": [fan.origin for fan in fans],
-        },
-        schema={"item_id": pl.String, "variate": pl.String, "origin": losses.schema["origin"]},
-    ).unique()
-    forecasts = pl.scan_parquet(whole_parquet(root / paths.FORECASTS / "candidate.parquet"))
-    history = pl.scan_parquet(shard_paths(root / paths.VALID))
+    forecasts, history = rows_of(
+        fans,
+        pl.scan_parquet(whole_parquet(root / paths.FORECASTS / "candidate.parquet")),
+        pl.scan_parquet(shard_paths(root / paths.VALID)),
+    )
     registry, quarantine = root / paths.REGISTRY, root / paths.QUARANTINE
     bad_rows = pl.scan_parquet(whole_parquet(quarantine / "rows.parquet"))
     text = page(
@@ -56,8 +50,8 @@ def run(params: Params, root: Path) -> Summary:
             losses=losses,
             plots={name: _plot(root, name) for name in PLOTS},
             fans=fans,
-            forecasts=forecasts.join(keys, on=[*KEYS, "origin"], how="semi").collect(),
-            history=history.join(keys, on=KEYS, how="semi").collect(),
+            forecasts=forecasts,
+            history=history,
             bad_rows=bad_rows.head(MAX_BAD_ROWS).collect(),
             bad_series=pl.read_parquet(whole_parquet(quarantine / "series.parquet")),
         )

@@ -26,9 +26,8 @@ from toto_core.data.examples import (
 from toto_core.data.in_order import in_order
 from toto_core.data.series_facts import absent_series, collect_calendars, series_facts
 from toto_core.data.shards import (
-    COMPRESSION_LEVEL,
     REJECTED_FILE,
-    ROW_GROUP_SIZE,
+    join_tables,
     write_items,
     write_shard,
     write_table,
@@ -134,7 +133,9 @@ def _validate(
     )
     counts.check()
     sums.check()
-    _join_parts(bad_rows, quarantine / "rows.parquet")
+    join_tables(bad_rows, quarantine / "rows.parquet")
+    for part in bad_rows:
+        part.unlink()
     write_table(
         quarantine / "series.parquet", pl.concat([*bad_series, absent]).sort("item_id", "variate")
     )
@@ -162,20 +163,6 @@ def _write_part(rows: pl.DataFrame, directory: Path, index: int) -> Path:
     path = directory / f"part-{index:05d}.parquet"
     write_table(path, rows)
     return path
-
-
-def _join_parts(parts: list[Path], target: Path) -> None:
-    """Make one file of all parts without holding them in memory together."""
-    pl.scan_parquet(parts).sink_parquet(
-        target,
-        compression="zstd",
-        compression_level=COMPRESSION_LEVEL,
-        statistics=True,
-        row_group_size=ROW_GROUP_SIZE,
-        maintain_order=True,
-    )
-    for part in parts:
-        part.unlink()
 
 
 def _refuse_too_many(counts: Counts, params: ValidateParams, quarantine: Path) -> None:

@@ -287,7 +287,7 @@ def test_a_forecaster_that_is_not_there_is_wrong_use(project, given, message):
 def test_a_recorded_attempt_counts_once_and_lowers_the_level_of_the_next(project):
     for _ in range(2):
         run(project, forecaster="my_forecaster:last", name="one", is_recorded=True)
-    log = project / judge_flow.ATTEMPTS
+    log = project / paths.ATTEMPTS
     assert len(log.read_text().splitlines()) == 1
     run(project, forecaster="my_forecaster:seasonal", name="two")
     assert len(log.read_text().splitlines()) == 1

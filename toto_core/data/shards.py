@@ -83,6 +83,18 @@ def write_table(path: Path, table: pl.DataFrame) -> None:
     )
 
 
+def join_tables(parts: list[Path], target: Path) -> None:
+    """Make one file of tables, in their order, without holding them in memory together."""
+    pl.scan_parquet(parts).sink_parquet(
+        target,
+        compression="zstd",
+        compression_level=COMPRESSION_LEVEL,
+        statistics=True,
+        row_group_size=ROW_GROUP_SIZE,
+        maintain_order=True,
+    )
+
+
 def write_series(directory: Path, rows: pl.DataFrame, items: pl.DataFrame) -> IngestReport:
     """Write a table of series that fits into memory as one shard, and nothing rejected.
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -45,6 +46,20 @@ class Provenance:
     trained_on: str | None
     judged_on: str
     training_ends: Mapping[str, datetime] = field(default_factory=dict)
+
+    @classmethod
+    def of_run(cls, run: Mapping[str, Any], *, judged_on: str) -> "Provenance":
+        """Read it off the content of a model's ``run.json``."""
+        last = run.get("last_training_time")
+        return cls(
+            last_training_time=datetime.fromisoformat(str(last)) if last else None,
+            trained_on=run.get("splits_sha256"),
+            judged_on=judged_on,
+            training_ends={
+                freq: datetime.fromisoformat(str(end))
+                for freq, end in (run.get("training_ends") or {}).items()
+            },
+        )
 
 
 def origins(

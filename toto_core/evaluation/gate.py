@@ -17,14 +17,13 @@ from toto_core.evaluation.checks import Provenance
 from toto_core.evaluation.comparison import NUM_FOLDS, Comparison, compare, effect, superiority
 from toto_core.evaluation.finetune import against_base
 from toto_core.evaluation.median import median_check, median_gains
-from toto_core.evaluation.paired import CELL, all_finite, side_by_side
+from toto_core.evaluation.paired import CELL, all_finite, beside_base, side_by_side
 from toto_core.evaluation.protocol import Frozen
 from toto_core.evaluation.verdict import (
     BASE,
     FAIL,
     MODEL,
     PASS,
-    UNCALIBRATED,
     Check,
     Verdict,
     baselines_of,
@@ -113,17 +112,10 @@ def judge(
 def compare_base(
     losses: pl.DataFrame, *, overlap: int, divisor: int, params: RegisterParams
 ) -> dict[str, Comparison | None]:
-    """Compare a fine-tuned model with its base, without a margin; empty where there is no base.
-
-    Neither is corrected: where the model was calibrated, what it said before counts.
-    """
-    rows = losses.filter(~pl.col("held_out") & checks.has_scale())
+    """Compare a fine-tuned model with its base, without a margin; empty where there is no base."""
+    rows = beside_base(losses.filter(~pl.col("held_out") & checks.has_scale()))
     if BASE not in rows["forecaster"]:
         return {}
-    of_base = (pl.col("source") == "candidate") & (pl.col("forecaster") == BASE)
-    source = UNCALIBRATED if UNCALIBRATED in rows["source"] else "candidate"
-    of_model = (pl.col("source") == source) & (pl.col("forecaster") == MODEL)
-    rows = rows.filter(of_base | of_model)
     panel = side_by_side(rows, index=CELL, forecasters=(MODEL, BASE))
     panel = panel.filter(all_finite((MODEL, BASE)))
     if panel["origin"].n_unique() < NUM_FOLDS:

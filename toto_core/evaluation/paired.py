@@ -14,6 +14,7 @@ from jaxtyping import Float64
 from toto_core.evaluation.grouping import group_means
 from toto_core.evaluation.metrics.relative import skill
 from toto_core.evaluation.significance import ewc_dm_test
+from toto_core.evaluation.verdict import BASE, MODEL, UNCALIBRATED
 
 CELL = ("item_id", "group", "variate", "origin")
 
@@ -45,6 +46,17 @@ def gain(
         test = ewc_dm_test(base_N - model_N, h=overlap, alternative="greater")
         bound = test.lower_bound() / mean
     return Gain(skill(float(model_N.sum()), float(base_N.sum())), bound)
+
+
+def beside_base(losses: pl.DataFrame) -> pl.DataFrame:
+    """Return the candidate's rows of the base and of the model, which are compared as trained.
+
+    The base has no correction, so of a model that was calibrated what it said before counts.
+    """
+    source = UNCALIBRATED if UNCALIBRATED in losses["source"] else "candidate"
+    of_base = (pl.col("source") == "candidate") & (pl.col("forecaster") == BASE)
+    of_model = (pl.col("source") == source) & (pl.col("forecaster") == MODEL)
+    return losses.filter(of_base | of_model)
 
 
 def side_by_side(

@@ -28,6 +28,7 @@ from toto_core.evaluation.metrics import (
     skill,
     skills,
 )
+from toto_core.evaluation.paired import beside_base
 from toto_core.evaluation.significance import dm_test, ewc_dm_test
 from toto_core.evaluation.verdict import BASE, UNCALIBRATED, in_order
 
@@ -142,13 +143,15 @@ def evaluation_report(
     blocks = blocks_of(losses)
     as_trained = losses.filter(pl.col("source") == UNCALIBRATED)
 
+    def rows_against(baseline: str, rows: pl.DataFrame) -> pl.DataFrame:
+        if baseline != BASE:
+            return rows
+        own = as_trained.join(rows, on=ORIGIN_KEYS, how="semi", maintain_order="left")
+        return beside_base(pl.concat([rows, own]))
+
     def against_all(rows: pl.DataFrame) -> dict[str, Comparison]:
         return {
-            baseline: compare(
-                _beside_base(rows, as_trained) if baseline == BASE else rows,
-                baseline,
-                overlap=overlap,
-            )
+            baseline: compare(rows_against(baseline, rows), baseline, overlap=overlap)
             for baseline in _baselines(rows)
         }
 
@@ -191,14 +194,6 @@ def evaluation_report(
         "overlap": overlap,
         "seasonality": dict(seasonality),
     }
-
-
-def _beside_base(rows: pl.DataFrame, as_trained: pl.DataFrame) -> pl.DataFrame:
-    """Put the model before its correction, where it has one, beside its base, which has none."""
-    if not as_trained.height:
-        return rows
-    own = as_trained.join(rows, on=ORIGIN_KEYS, how="semi", maintain_order="left")
-    return pl.concat([rows.filter(pl.col("forecaster") == BASE), own])
 
 
 def _baselines(rows: pl.DataFrame) -> list[str]:

@@ -168,6 +168,12 @@ def earlier_attempts(records: Sequence[Record], attempt: Attempt) -> tuple[list[
     return earlier, False
 
 
+def p_values(records: Sequence[Record]) -> list[float | None]:
+    """Return the p-value of each record of an attempt; None where the test could not decide."""
+    found = (record.get("p_value") for record in records)
+    return [float(p) if isinstance(p, int | float) else None for p in found]
+
+
 def _covers(record: Record, attempt: Attempt) -> bool:
     series = record.get("series")
     shared = set(series if isinstance(series, list) else ()) & set(attempt.series)

@@ -72,6 +72,18 @@ def choose_fans(losses: pl.DataFrame, *, per_kind: int = PER_KIND) -> list[Fan]:
     return [*fans, *_largest(panel, ranked, per_kind)]
 
 
+def rows_of(
+    fans: Sequence[Fan], forecasts: pl.LazyFrame, history: pl.LazyFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the forecasts that are drawn, and the history of their series."""
+    rows = [(fan.item_id, fan.variate, fan.origin) for fan in fans]
+    origin = forecasts.collect_schema()["origin"]
+    schema = {"item_id": pl.String, "variate": pl.String, "origin": origin}
+    keys = pl.LazyFrame(rows, schema=schema, orient="row").unique()
+    drawn = forecasts.join(keys, on=[*KEYS, "origin"], how="semi")
+    return drawn.collect(), history.join(keys, on=KEYS, how="semi").collect()
+
+
 def _places(ranked: pl.DataFrame, per_kind: int) -> list[tuple[str, int]]:
     """Kind and row of each series that is shown."""
     total = ranked.height
